@@ -1,0 +1,1 @@
+"""On the rig, now and then: z-stacks, focus measures and labels."""

@@ -1,0 +1,1 @@
+"""On the rig, every frame: track, crop, predict, decide, move; the session log."""

@@ -1,0 +1,1 @@
+"""Workstation: convert, quantize, verify and bundle a trained network."""

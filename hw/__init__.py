@@ -1,0 +1,1 @@
+"""The rig: configuration, clock, camera, focus axis; simulated and replayed rigs."""

@@ -1,0 +1,234 @@
+"""The rig file: everything that is known about one microscope, checked when it is read.
+
+Unknown keys, wrong types and values out of range are errors that name the file, the line, the key and,
+for a misspelt key, the nearest valid name.
+"""
+
+import difflib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hw.errors import ConfigError
+
+__all__ = [
+    "AxisConfig",
+    "CameraConfig",
+    "ControlConfig",
+    "OpticsConfig",
+    "ReplayConfig",
+    "RigConfig",
+    "Section",
+    "TrackingConfig",
+    "load_model",
+    "load_rig",
+    "shipped_rigs",
+]
+
+M = TypeVar("M", bound=BaseModel)
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of a configuration file: frozen, and unknown keys are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class OpticsConfig(Section):
+    """The objective as the loop needs to know it."""
+
+    um_per_px: Positive = Field(description="Specimen distance per camera pixel, um.")
+    na: Positive = Field(description="Numerical aperture of the objective.")
+    dof_um: Positive = Field(description="Depth of field, um; errors are also reported in it.")
+
+
+class CameraConfig(Section):
+    """Sensor mode and timing."""
+
+    width_px: Annotated[int, Field(gt=0)]
+    height_px: Annotated[int, Field(gt=0)]
+    fps: Positive
+    exposure_s: Positive
+    latency_frames: Annotated[int, Field(ge=0)] = Field(
+        description="Frame periods from the end of an exposure to its delivery."
+    )
+    stall_timeout_s: Positive = 2.0
+
+
+class AxisConfig(Section):
+    """The lens's screw and its motor."""
+
+    um_per_step: Positive
+    min_steps: float
+    max_steps: float
+    max_speed_steps_s: Positive
+    acceleration_steps_s2: Positive
+    backlash_steps: NonNegative = Field(description="Lost motion taken up at each reversal, steps.")
+    settle_s: NonNegative = Field(description="Time after a move until the lens stands still, s.")
+    invert_direction: bool = Field(False, description="The one place where a direction is inverted.")
+
+    @model_validator(mode="after")
+    def _limits_in_order(self) -> "AxisConfig":
+        if not self.min_steps < self.max_steps:
+            raise ValueError(f"min_steps {self.min_steps} must be below max_steps {self.max_steps}")
+        return self
+
+
+class TrackingConfig(Section):
+    """What a worm looks like to the tracker of `edge`."""
+
+    worm_length_um: Positive = 1000.0
+    worm_width_um: Positive = 80.0
+    max_speed_um_s: Positive = 1000.0
+    lost_after_s: Positive = Field(1.0, description="Time without a sighting until the worm counts as lost.")
+
+
+class ControlConfig(Section):
+    """What the controller of `edge` does with predictions."""
+
+    dead_band_dof: Positive = Field(0.15, description="Offsets below this share of the DOF cause no move.")
+    lock_within_dof: Positive = Field(0.5, description="Locked when the estimate is this close, in DOF.")
+    lost_after_s: Positive = Field(1.0, description="Time without a usable prediction until focus is lost.")
+    plane_drift_um_s: Positive = Field(
+        60.0, description="How fast the focal plane is expected to wander, um per square root of a second."
+    )
+    search_span_um: Positive = Field(3000.0, description="Widest scan of a search or of a full focus, um.")
+    search_timeout_s: Positive = 30.0
+
+
+class ReplayConfig(Section):
+    """A recorded stack that stands in for the camera and the specimen."""
+
+    stack: Path | None = Field(None, description="OME-TIFF, or a folder of planes named by position.")
+    spacing_um: Positive | None = Field(
+        None, description="Distance between planes when their names give only an order, um."
+    )
+    start_um: float | None = Field(
+        None, description="Axis position at the start; the first plane's when absent, um."
+    )
+
+
+class RigConfig(Section):
+    """One rig file."""
+
+    name: str
+    kind: Literal["pi", "simulated", "replayed"]
+    optics: OpticsConfig
+    camera: CameraConfig
+    axis: AxisConfig
+    tracking: TrackingConfig = TrackingConfig()
+    control: ControlConfig = ControlConfig()
+    replay: ReplayConfig | None = None
+    simulation: dict[str, Any] | None = Field(
+        None, description="Read by `hw.simulation`, which checks it; only for kind `simulated`."
+    )
+
+
+def shipped_rigs() -> list[str]:
+    """Names of the rig files that come with the package."""
+    folder = resources.files("hw") / "rigs"
+    return sorted(p.name.removesuffix(".yaml") for p in folder.iterdir() if p.name.endswith(".yaml"))
+
+
+def load_rig(rig: str | Path) -> RigConfig:
+    """Read a rig file.
+
+    Parameters
+    ----------
+    rig : path of a YAML file, or the name of a shipped rig
+
+    Raises
+    ------
+    ConfigError
+        No such rig, or the file is wrong; one line that says where and what to do.
+    """
+    path = Path(rig)
+    if path.suffix not in {".yaml", ".yml"}:
+        if str(rig) not in shipped_rigs():
+            near = difflib.get_close_matches(str(rig), shipped_rigs(), 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"shipped rigs: {', '.join(shipped_rigs())}"
+            raise ConfigError(f"unknown rig '{rig}': neither a .yaml file nor a shipped rig; {hint}")
+        path = Path(str(resources.files("hw") / "rigs" / f"{rig}.yaml"))
+    return load_model(path, RigConfig)
+
+
+def load_model(path: Path, model: type[M]) -> M:
+    """Read a YAML file into a pydantic model, with errors that name file, line and key.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, is no YAML mapping, or does not fit the model.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "unreadable"
+        raise ConfigError(f"{path}{line}: not valid YAML ({problem}); mend the file") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: expected a mapping of keys to values; see the shipped files")
+    return check_model(data, model, path, node)
+
+
+def check_model(
+    data: dict[str, Any], model: type[M], path: Path, node: yaml.Node | None, prefix: tuple[str, ...] = ()
+) -> M:
+    """Validate `data`, which stands at key `prefix` of the file `path`, against a model."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        location = tuple(first["loc"])
+        line = _line_of(node, (*prefix, *location))
+        where = f"{path}:{line}" if line else str(path)
+        key = ".".join(str(part) for part in (*prefix, *location)) or "file"
+        if first["type"] == "extra_forbidden":
+            near = difflib.get_close_matches(str(location[-1]), _valid_keys(model, location[:-1]), 1)
+            hint = f"did you mean '{near[0]}'?" if near else "remove it"
+            raise ConfigError(f"{where}: unknown key '{key}'; {hint}") from error
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{where}: '{key}': {message}") from error
+
+
+def _line_of(node: yaml.Node | None, location: tuple[Any, ...]) -> int | None:
+    line = node.start_mark.line + 1 if node else None
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == str(part):
+                    node, line = value, key.start_mark.line + 1
+                    break
+            else:
+                return line
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            return line
+    return line
+
+
+def _valid_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+    current: Any = model
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation = current.model_fields[str(part)].annotation
+        candidates = [annotation, *get_args(annotation)]
+        current = next(
+            (c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), current
+        )
+    return list(current.model_fields)

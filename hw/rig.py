@@ -1,0 +1,87 @@
+"""The parts of a rig, put together from its file. A simulated rig is another set of parts."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from hw.axis import FocusAxis
+from hw.camera import Camera
+from hw.clock import Clock
+from hw.config import RigConfig
+from hw.errors import ConfigError
+from hw.frame import Frame
+
+__all__ = ["Rig", "open_rig"]
+
+
+@dataclass
+class Rig:
+    """An open rig.
+
+    Attributes
+    ----------
+    config : the rig file
+    clock, camera, axis : the parts
+    notice : 'SIMULATED' or 'REPLAYED', shown wherever a person looks; empty on hardware
+    true_focus_steps : lens position in steps at which the subject of a frame is sharpest, where known
+    """
+
+    config: RigConfig
+    clock: Clock
+    camera: Camera
+    axis: FocusAxis
+    notice: str = ""
+    true_focus_steps: Callable[[Frame], float] | None = None
+
+    def close(self) -> None:
+        """Release camera and axis; closing twice is fine."""
+        self.camera.close()
+        self.axis.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def open_rig(config: RigConfig, *, seed: int = 0, stack: Path | None = None) -> Rig:
+    """Open a rig.
+
+    Parameters
+    ----------
+    config : the rig file
+    seed : of everything random in a simulated rig
+    stack : overrides `replay.stack` of a replayed rig
+
+    Raises
+    ------
+    ConfigError
+        The rig file lacks what its kind needs.
+    """
+    if stack is not None and config.kind != "replayed":
+        raise ConfigError(f"rig '{config.name}' is {config.kind}: a stack can be given to a replayed rig only")
+    if config.kind == "simulated":
+        from hw.simulation.rig import open_simulated_rig
+
+        return open_simulated_rig(config, seed=seed)
+    if config.kind == "replayed":
+        from hw.replay import open_replayed_rig
+
+        section = config.replay
+        if section is None:
+            raise ConfigError(f"rig '{config.name}' is replayed but has no 'replay' section; add one")
+        if stack is not None:
+            section = section.model_copy(update={"stack": stack})
+        return open_replayed_rig(config, section)
+    raise ConfigError(
+        f"rig '{config.name}': this version has no drivers for kind 'pi' yet; "
+        "use a simulated or replayed rig"
+    )

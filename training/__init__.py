@@ -1,0 +1,1 @@
+"""Workstation: networks, datasets, recipes, training and evaluation."""

@@ -1,0 +1,1 @@
+"""wormfocus: single-shot autofocus for microscopes that follow a moving C. elegans."""
