@@ -6,12 +6,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hw.axis import FocusAxis
 from hw.camera import Camera
 from hw.clock import Clock
 from hw.config import RigConfig
 from hw.errors import ConfigError
-from hw.frame import Frame
 
 __all__ = ["Rig", "open_rig"]
 
@@ -25,7 +27,8 @@ class Rig:
     config : the rig file
     clock, camera, axis : the parts
     notice : 'SIMULATED' or 'REPLAYED', shown wherever a person looks; empty on hardware
-    true_focus_steps : lens position in steps at which the subject of a frame is sharpest, where known
+    ideal : renders the subject without noise, where that is possible: called with a time in seconds and a
+        lens position in steps, it returns (H, W, 3) float32 of a window around the subject
     """
 
     config: RigConfig
@@ -33,7 +36,7 @@ class Rig:
     camera: Camera
     axis: FocusAxis
     notice: str = ""
-    true_focus_steps: Callable[[Frame], float] | None = None
+    ideal: Callable[[float, float], NDArray[np.float32]] | None = None
 
     def close(self) -> None:
         """Release camera and axis; closing twice is fine."""
