@@ -3,26 +3,11 @@
 import sys
 
 import click
-import typer
 
 from hw.errors import AxisFault, CameraStalled, WormfocusError
+from wormfocus.application import app
 
-__all__ = ["app", "main"]
-
-app = typer.Typer(
-    name="wormfocus",
-    help="Single-shot autofocus for microscopes that follow a moving C. elegans.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-
-
-@app.callback()
-def _root() -> None:
-    """Keep subcommands, however few there are."""
-
+__all__ = ["main"]
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line.
