@@ -1,0 +1,34 @@
+"""One file for the rig that cannot be mismatched: a network and its card; and running it."""
+
+from edge.bundle.card import (
+    FocusCard,
+    InputSpec,
+    Normalisation,
+    OutputSpec,
+    Parity,
+    TrainedOptics,
+    TrainingRecord,
+)
+from edge.bundle.file import Bundle, load_bundle, shipped_bundles, write_bundle
+from edge.bundle.fit import check_fits
+from edge.bundle.predictor import Prediction, Predictor
+from edge.bundle.window import resize_to_input, window_px
+
+__all__ = [
+    "Bundle",
+    "FocusCard",
+    "InputSpec",
+    "Normalisation",
+    "OutputSpec",
+    "Parity",
+    "Prediction",
+    "Predictor",
+    "TrainedOptics",
+    "TrainingRecord",
+    "check_fits",
+    "load_bundle",
+    "resize_to_input",
+    "shipped_bundles",
+    "window_px",
+    "write_bundle",
+]

@@ -1,0 +1,131 @@
+"""The card in a bundle: what a network expects, what it answers, what it was trained on and how well it does.
+
+All models are frozen and refuse unknown keys. Lengths are in um unless the name says otherwise.
+"""
+
+from datetime import date
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "FocusCard",
+    "InputSpec",
+    "Normalisation",
+    "OutputSpec",
+    "Parity",
+    "TrainedOptics",
+    "TrainingRecord",
+]
+
+SCHEMA_VERSION: Final = 1
+
+Positive = Annotated[float, Field(gt=0)]
+PositiveInt = Annotated[int, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+PerChannel = tuple[float, float, float]
+PositivePerChannel = tuple[Positive, Positive, Positive]
+
+
+class CardPart(BaseModel):
+    """A part of the card: frozen, unknown keys and non-finite numbers are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class InputSpec(CardPart):
+    """The image that the network looks at."""
+
+    width_px: PositiveInt
+    height_px: PositiveInt
+    channels: PositiveInt = 3
+    um_per_px: Positive = Field(description="Specimen distance per pixel of the network's input, um.")
+
+    @property
+    def field_um(self) -> tuple[float, float]:
+        """Width and height of the field that the network looks at, um."""
+        return self.width_px * self.um_per_px, self.height_px * self.um_per_px
+
+
+class Normalisation(CardPart):
+    """What the rig does to uint8 RGB before the network: ``(value / 255 - mean) / std`` per channel."""
+
+    mean: PerChannel
+    std: PositivePerChannel
+
+
+class OutputSpec(CardPart):
+    """What the network's numbers mean.
+
+    ``out[0] * scale_um`` is the offset. With `offset_sigma`, ``exp(out[1]) * scale_um * sigma_factor`` is its
+    standard deviation; `sigma_factor` was fitted on validation data so that the deviations are honest.
+    """
+
+    kind: Literal["offset", "offset_sigma"]
+    scale_um: Positive
+    sigma_factor: Positive = 1.0
+
+    @property
+    def width(self) -> int:
+        """How many numbers the network gives per image."""
+        return 2 if self.kind == "offset_sigma" else 1
+
+
+class TrainedOptics(CardPart):
+    """The rig's nominal optics in training; the specimens' optics were spread around them."""
+
+    um_per_px: Positive = Field(description="Specimen distance per camera pixel, um.")
+    na: Positive
+    dof_um: Positive
+
+
+class TrainingRecord(CardPart):
+    """Where the weights come from."""
+
+    recipe: str
+    fingerprint: str = Field(description="Hash of the recipe and the data, from the training run.")
+    specimens: Count = Field(description="Number of specimens trained on.")
+    planes: Count = Field(description="Number of planes trained on.")
+    seed: int
+    specimens_sha256: Sha256 = Field(description="SHA-256 of the sorted names of those specimens.")
+
+
+class Parity(CardPart):
+    """How the file compares with the float network it was made from, on the same held-out images."""
+
+    n: PositiveInt
+    float_mae_um: NonNegative = Field(description="Mean absolute error of the float network, um.")
+    file_mae_um: NonNegative = Field(description="Mean absolute error of this file, um.")
+    ratio: NonNegative = Field(description="file_mae_um / float_mae_um.")
+    mean_abs_difference_um: NonNegative = Field(
+        description="Between the two predictions, image by image, um."
+    )
+
+
+class FocusCard(CardPart):
+    """All that has to be known to run a network on a rig, and to trust it.
+
+    `validation` holds the figures of this very file on specimens never trained on, by the names that
+    ``wormfocus evaluate --json`` uses.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    name: str = Field(min_length=1)
+    architecture: str
+    input: InputSpec
+    normalisation: Normalisation
+    input_dtype: Literal["float32", "int8", "uint8"] = Field(description="Type of the file's input tensor.")
+    outputs: OutputSpec
+    trained_range_um: Positive = Field(description="Offsets trained on: -this to +this, um.")
+    rig: str = Field(description="Name of the rig that the network was trained for.")
+    optics: TrainedOptics
+    training: TrainingRecord
+    validation: dict[str, JsonValue]
+    parity: Parity
+    quantization: str
+    created: date
+    flatbuffer_sha256: Sha256
+    versions: dict[str, str] = Field(description="Packages that made the file, with their versions.")
