@@ -83,6 +83,7 @@ class AxisConfig(Section):
 class TrackingConfig(Section):
     """What a worm looks like to the tracker of `edge`."""
 
+    follow: bool = Field(True, description="Follow a worm; otherwise the whole frame is the subject.")
     worm_length_um: Positive = 1000.0
     worm_width_um: Positive = 80.0
     max_speed_um_s: Positive = 1000.0
@@ -97,6 +98,12 @@ class ControlConfig(Section):
     lost_after_s: Positive = Field(1.0, description="Time without a usable prediction until focus is lost.")
     plane_drift_um_s: Positive = Field(
         60.0, description="How fast the focal plane is expected to wander, um per square root of a second."
+    )
+    prediction_sigma_dof: Positive = Field(
+        0.3, description="Standard deviation of a prediction whose bundle states none, in DOF."
+    )
+    recheck_s: Positive = Field(
+        2.0, description="Time until the contrast method tests its focus again when nothing changed, s."
     )
     search_span_um: Positive = Field(3000.0, description="Widest scan of a search or of a full focus, um.")
     search_timeout_s: Positive = 30.0
