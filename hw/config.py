@@ -197,7 +197,9 @@ def check_model(
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key is also a missing one: say the first, which is the cause.
+        errors = error.errors()
+        first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
         location = tuple(first["loc"])
         line = _line_of(node, (*prefix, *location))
         where = f"{path}:{line}" if line else str(path)
