@@ -1,38 +1,55 @@
-"""The `wormfocus` command: one function per subcommand, each in a module of its own."""
+"""The `wormfocus` command: one function per subcommand, each in a module of its own.
 
+Importing such a module registers its command; what is heavy it imports inside the function, so that
+`wormfocus --help` stays quick.
+"""
+
+import importlib
+import pkgutil
 import sys
 
-import click
+import typer
 
+import wormfocus
 from hw.errors import AxisFault, CameraStalled, WormfocusError
 from wormfocus.application import app
 
 __all__ = ["main"]
 
+
+def _register_commands() -> None:
+    for module in pkgutil.iter_modules(wormfocus.__path__):
+        if module.name != "__main__":
+            importlib.import_module(f"wormfocus.{module.name}")
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line.
+    """Run the command line; without arguments it prints the help.
+
+    Parameters
+    ----------
+    arguments : what follows `wormfocus`, by default from the command line
 
     Returns
     -------
     int
-        0 success, 2 bad input (one line on stderr: what, why, next step), 1 any other failure, 130 interrupted.
+        0 success, 2 bad input (one line on stderr: what, why, next step), 130 interrupted, 1 any other
+        failure.
     """
+    _register_commands()
+    given = sys.argv[1:] if arguments is None else arguments
     try:
-        result = app(args=arguments, standalone_mode=False)
+        result = app(args=given or ["--help"], prog_name="wormfocus", standalone_mode=False)
     except (AxisFault, CameraStalled) as error:
-        print(f"wormfocus: {error}", file=sys.stderr)
-        return 1
+        return _fail(str(error), 1)
     except WormfocusError as error:
-        print(f"wormfocus: {error}", file=sys.stderr)
-        return 2
-    except click.ClickException as error:
-        print(f"wormfocus: {error.format_message()}; see 'wormfocus --help'", file=sys.stderr)
-        return 2
-    except (KeyboardInterrupt, click.Abort):
-        print("wormfocus: interrupted", file=sys.stderr)
-        return 130
+        return _fail(str(error), 2)
+    except typer.TyperException as error:
+        return _fail(f"{error.format_message().rstrip('.')}; see 'wormfocus --help'", 2)
     return result if isinstance(result, int) else 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _fail(message: str, status: int) -> int:
+    # One line, whatever the message: a program that calls us reads the last line of stderr.
+    print(f"wormfocus: {' '.join(message.split())}", file=sys.stderr)
+    return status

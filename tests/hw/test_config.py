@@ -1,0 +1,133 @@
+"""Rig files: what is read, and what is said about a wrong one."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from hw.config import load_rig, shipped_rigs
+from hw.errors import ConfigError
+
+RIG = """\
+name: bench
+kind: pi
+optics:
+  um_per_px: 1.55
+  na: 0.05
+  dof_um: 220
+camera:
+  width_px: 2028
+  height_px: 1520
+  fps: 20
+  exposure_s: 0.004
+  latency_frames: 2
+axis:
+  um_per_step: 5
+  min_steps: -1000
+  max_steps: 1000
+  max_speed_steps_s: 400
+  acceleration_steps_s2: 4000
+  backlash_steps: 6
+  settle_s: 0.03
+"""
+
+
+@pytest.fixture
+def rig_file(tmp_path: Path) -> Path:
+    path = tmp_path / "bench.yaml"
+    path.write_text(RIG)
+    return path
+
+
+def refusal(rig: str | Path) -> str:
+    with pytest.raises(ConfigError) as caught:
+        load_rig(rig)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("name", shipped_rigs())
+def test_every_shipped_rig_loads_under_its_own_name(name: str) -> None:
+    assert load_rig(name).name == name
+
+
+def test_the_reference_rig_is_the_worm_tracker_of_paper_1() -> None:
+    rig = load_rig("worm_tracker")
+    assert rig.axis.um_per_step == 5
+    assert (rig.axis.min_steps, rig.axis.max_steps) == (-1000, 1000)
+    assert rig.camera.width_px * rig.optics.um_per_px == pytest.approx(3143, abs=1)
+    assert rig.optics.dof_um == 220
+
+
+def test_a_rig_file_is_read_by_its_path_and_defaults_fill_what_it_leaves_out(rig_file: Path) -> None:
+    rig = load_rig(rig_file)
+    assert rig.name == "bench"
+    assert rig.camera.stall_timeout_s == 2.0
+    assert rig.tracking.worm_length_um == 1000.0
+    assert not rig.axis.invert_direction
+
+
+def test_a_rig_does_not_change_once_read(rig_file: Path) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        load_rig(rig_file).optics.na = 0.1  # type: ignore[misc]
+
+
+def test_a_config_error_is_also_a_value_error() -> None:
+    assert issubclass(ConfigError, ValueError)
+
+
+def test_an_unknown_rig_names_the_nearest_shipped_one() -> None:
+    assert "did you mean 'worm_tracker'?" in refusal("worm_traker")
+
+
+def test_an_unknown_rig_like_no_other_lists_the_shipped_ones() -> None:
+    message = refusal("xyzzy")
+    assert "'xyzzy'" in message
+    assert all(name in message for name in shipped_rigs())
+
+
+def test_a_missing_file_is_named_with_the_reason(tmp_path: Path) -> None:
+    message = refusal(tmp_path / "absent.yaml")
+    assert "absent.yaml" in message
+    assert "No such file" in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        ("  settle_s: 0.03", "  setle_s: 0.03", ["'axis.setle_s'", "did you mean 'settle_s'?"]),
+        ("axis:", "focus_axis:", ["'focus_axis'"]),
+        ("  na: 0.05", "  na: 0.05\n  colour: blue", ["bench.yaml:6", "'optics.colour'", "remove it"]),
+        ("fps: 20", "fps: fast", ["bench.yaml:10", "'camera.fps'", "valid number"]),
+        ("fps: 20", "fps: 0", ["bench.yaml:10", "'camera.fps'", "greater than 0"]),
+        ("  fps: 20\n", "", ["bench.yaml:7", "'camera.fps'", "required"]),
+        ("kind: pi", "kind: arduino", ["bench.yaml:2", "'kind'", "'simulated'"]),
+        ("min_steps: -1000", "min_steps: 1000", ["'axis'", "must be below max_steps"]),
+    ],
+)
+def test_a_wrong_value_names_the_line_the_key_and_what_is_right(
+    rig_file: Path, old: str, new: str, parts: list[str]
+) -> None:
+    assert old in RIG
+    rig_file.write_text(RIG.replace(old, new, 1))
+    message = refusal(rig_file)
+    for part in parts:
+        assert part in message
+
+
+def test_a_misspelt_key_is_reported_at_its_own_line(rig_file: Path) -> None:
+    rig_file.write_text(RIG.replace("  settle_s", "  setle_s"))
+    line = RIG.splitlines().index("  settle_s: 0.03") + 1
+    assert refusal(rig_file).startswith(f"{rig_file}:{line}: unknown key")
+
+
+def test_broken_yaml_names_the_line(rig_file: Path) -> None:
+    rig_file.write_text("name: bench\noptics: [1, 2\nkind: pi\n")
+    assert "bench.yaml:3" in refusal(rig_file)
+
+
+@pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words\n"])
+def test_a_file_that_is_no_mapping_is_refused(rig_file: Path, text: str) -> None:
+    rig_file.write_text(text)
+    assert "expected a mapping" in refusal(rig_file)
