@@ -1,0 +1,230 @@
+"""Following one worm from frame to frame.
+
+The worm is whatever worm-like object lies where the worm can be by now: its last sighting, carried on with
+its recent velocity, plus what its highest speed allows for the time since. Only the first sighting, and
+those after a long loss, choose by likeness to a worm alone. Everything else that looks like a worm is
+remembered as *another* for as long as it is seen, so that a worm that left the field is reported as lost
+and not replaced by its neighbour.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.detect import Detector, WormLike
+from hw.config import TrackingConfig
+from hw.frame import Box
+
+__all__ = ["Sighting", "State", "WormTracker"]
+
+State = Literal["tracked", "searching", "lost"]
+
+# An object below this score is not followed; a first sighting needs more than one that continues a track.
+_FIRST_SCORE = 0.6
+_NEXT_SCORE = 0.1
+# Parts of a worm's outline come and go from frame to frame, which moves its centroid by up to this share of
+# a worm's length without any motion.
+_OUTLINE_JITTER = 0.2
+# Weight of the newest displacement in the velocity, and how long a velocity is trusted.
+_VELOCITY_WEIGHT = 0.2
+_COAST_S = 0.25
+# Another object is forgotten when it was not seen for this long.
+_OTHERS_MEMORY_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What the tracker says about one frame.
+
+    Attributes
+    ----------
+    box : of the worm in full-frame pixels; None unless tracked
+    centre_px : centroid (x, y) of the worm; while searching the last one known, None before the first
+        sighting and when lost
+    state : `tracked` in this frame, `searching` since a short while, or `lost`
+    score : 0 to 1, likeness to a worm; 0 unless tracked
+    reason : one line for the log
+    """
+
+    box: Box | None
+    centre_px: tuple[float, float] | None
+    state: State
+    score: float
+    reason: str
+
+
+@dataclass(slots=True)
+class _Other:
+    """An object that is not the worm: where and how many frames ago it was last seen."""
+
+    centre_px: tuple[float, float]
+    unseen: int = 0
+
+
+class WormTracker:
+    """Finds one worm and keeps to it.
+
+    Parameters
+    ----------
+    config : what a worm looks like, and how fast it is
+    um_per_px : specimen distance per pixel of the frames
+    frame_period_s : time between frames; a dropped frame counts as one more
+    """
+
+    def __init__(self, config: TrackingConfig, um_per_px: float, frame_period_s: float) -> None:
+        self._config = config
+        self._um_per_px = um_per_px
+        self._period_s = frame_period_s
+        self._detector = Detector(config.worm_length_um, config.worm_width_um, um_per_px)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the worm and all others; the next frame starts anew."""
+        self._centre: tuple[float, float] | None = None
+        self._velocity = (0.0, 0.0)
+        self._area_um2 = 0.0
+        self._elapsed_s = 0.0
+        self._missed = 0
+        self._others: list[_Other] = []
+
+    def track(self, pixels: NDArray[np.uint8], frames_passed: int = 1) -> Sighting:
+        """Find the worm in the next frame.
+
+        Parameters
+        ----------
+        pixels : (H, W, 3) uint8, RGB
+        frames_passed : frame periods since the last call; above 1 where frames were dropped
+
+        Returns
+        -------
+        Sighting
+        """
+        objects = self._detector.detect(pixels)
+        self._elapsed_s += frames_passed * self._period_s
+        worm = self._first(objects, pixels.shape) if self._centre is None else self._next(objects)
+        self._remember_others([o for o in objects if o is not worm], frames_passed, worm)
+        if worm is None:
+            return self._unsighted()
+        reason = self._follow(worm)
+        return Sighting(worm.box, worm.centre_px, "tracked", worm.score, reason)
+
+    def _first(self, objects: list[WormLike], shape: tuple[int, ...]) -> WormLike | None:
+        """Return the most worm-like object, the nearest to the centre of the field among equals."""
+        middle = (shape[1] / 2, shape[0] / 2)
+        reach = math.hypot(*middle)
+        return max(
+            (o for o in objects if o.score >= _FIRST_SCORE),
+            key=lambda o: o.score - 0.5 * math.dist(o.centre_px, middle) / reach,
+            default=None,
+        )
+
+    def _next(self, objects: list[WormLike]) -> WormLike | None:
+        """Return the object that continues the track, if one is within reach and is not another."""
+        expected = self._expected()
+        gate = self._gate_um()
+        # The longer it is gone, the more an object must look like a worm to be taken for it.
+        gone = min(1.0, self._elapsed_s / self._config.lost_after_s) if self._missed else 0.0
+        needed = _NEXT_SCORE + gone * (_FIRST_SCORE - _NEXT_SCORE)
+        best, best_value = None, 0.0
+        for candidate in objects:
+            distance = math.dist(candidate.centre_px, expected) * self._um_per_px
+            if candidate.score < needed or distance > gate or self._is_other(candidate, distance):
+                continue
+            # Near beats worm-like: half the gate away costs as much as 40 % of the score.
+            value = candidate.score * math.exp(-2 * (distance / gate) ** 2) * self._same_size(candidate)
+            if value > best_value:
+                best, best_value = candidate, value
+        return best
+
+    def _expected(self) -> tuple[float, float]:
+        """Where the worm is expected now, (x, y) in pixels: it coasts for a moment, then stays."""
+        assert self._centre is not None
+        coast_s = min(self._elapsed_s, _COAST_S)
+        return (
+            self._centre[0] + self._velocity[0] * coast_s,
+            self._centre[1] + self._velocity[1] * coast_s,
+        )
+
+    def _gate_um(self) -> float:
+        """How far from the expected place the worm can be."""
+        return self._config.max_speed_um_s * self._elapsed_s + _OUTLINE_JITTER * self._config.worm_length_um
+
+    def _same_size(self, candidate: WormLike) -> float:
+        """1 for an object of the worm's area, falling slowly: blur and outlines change it."""
+        ratio = math.log(candidate.length_um * candidate.width_um / self._area_um2)
+        return math.exp(-0.5 * ratio * ratio)
+
+    def _is_other(self, candidate: WormLike, distance_um: float) -> bool:
+        """Whether the object is one that was seen beside the worm, and nearer to there than to the worm."""
+        reach = self._other_reach_px()
+        return any(
+            math.dist(candidate.centre_px, other.centre_px) < min(reach, distance_um / self._um_per_px)
+            for other in self._others
+        )
+
+    def _other_reach_px(self) -> float:
+        reach_um = (
+            self._config.max_speed_um_s * self._period_s + _OUTLINE_JITTER * self._config.worm_length_um
+        )
+        return reach_um / self._um_per_px
+
+    def _remember_others(self, objects: list[WormLike], frames_passed: int, worm: WormLike | None) -> None:
+        """Carry the others on to this frame, nearest first, and add the new ones seen beside the worm."""
+        reach = self._other_reach_px()
+        apart = 0.6 * self._config.worm_length_um / self._um_per_px
+        for other in self._others:
+            other.unseen += frames_passed
+        for seen in objects:
+            nearest = min(
+                (o for o in self._others if o.unseen > 0),
+                key=lambda o: math.dist(o.centre_px, seen.centre_px),
+                default=None,
+            )
+            if nearest is not None and math.dist(nearest.centre_px, seen.centre_px) < reach:
+                nearest.centre_px, nearest.unseen = seen.centre_px, 0
+            elif worm is not None and math.dist(seen.centre_px, worm.centre_px) > apart:
+                # Nearer it may be a part of the worm, and with no worm in sight it may be the worm itself.
+                self._others.append(_Other(seen.centre_px))
+        horizon = _OTHERS_MEMORY_S / self._period_s
+        self._others = [o for o in self._others if o.unseen <= horizon]
+
+    def _follow(self, worm: WormLike) -> str:
+        """Take the sighting over and say how it came about."""
+        previous, elapsed_s = self._centre, self._elapsed_s
+        area = worm.length_um * worm.width_um
+        if previous is None:
+            reason = f"first sighting, score {worm.score:.2f}"
+            self._area_um2 = area
+        else:
+            moved_um = math.dist(previous, worm.centre_px) * self._um_per_px
+            if self._missed == 0:
+                reason = f"moved {moved_um:.0f} um"
+                speed = tuple(
+                    (new - old) / elapsed_s for new, old in zip(worm.centre_px, previous, strict=True)
+                )
+                w = _VELOCITY_WEIGHT
+                self._velocity = (
+                    (1 - w) * self._velocity[0] + w * speed[0],
+                    (1 - w) * self._velocity[1] + w * speed[1],
+                )
+            else:
+                reason = f"found again after {elapsed_s:.2f} s, {moved_um:.0f} um from the last sighting"
+                self._velocity = (0.0, 0.0)
+            self._area_um2 += _VELOCITY_WEIGHT * (area - self._area_um2)
+        self._centre, self._elapsed_s, self._missed = worm.centre_px, 0.0, 0
+        return reason
+
+    def _unsighted(self) -> Sighting:
+        self._missed += 1
+        lost = self._elapsed_s >= self._config.lost_after_s
+        state: State = "lost" if lost else "searching"
+        if self._centre is None:
+            return Sighting(None, None, state, 0.0, "no worm-like object in the field yet")
+        reason = (
+            f"no worm-like object within {self._gate_um():.0f} um of the last sighting, "
+            f"{self._elapsed_s:.2f} s ago"
+        )
+        return Sighting(None, None if lost else self._centre, state, 0.0, reason)
