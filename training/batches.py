@@ -1,0 +1,114 @@
+"""Batches of images for training and for validation, cut from the decoded stacks.
+
+Augmentation is geometric only: a flip, a rotation by quarter turns, a shift. All three move pixels without
+mixing them, so that sharpness, and with it the label, stays what it was.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.prepared import Prepared
+from training.recipe import ViewsConfig
+
+__all__ = ["FixedBatches", "ShuffledBatches", "turned"]
+
+Batch = tuple[Tensor, Tensor]
+
+
+def turned(image: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
+    """Return an image in one of eight orientations, as a view.
+
+    Parameters
+    ----------
+    image : (H, W, 3)
+    turn : bit 0 flips rows, bit 1 flips columns, bit 2 swaps rows and columns
+    """
+    if turn & 1:
+        image = image[::-1]
+    if turn & 2:
+        image = image[:, ::-1]
+    return image.swapaxes(0, 1) if turn & 4 else image
+
+
+@dataclass(frozen=True, eq=False)
+class FixedBatches:
+    """The given rows in their order, each once, as the rig would see them.
+
+    Iterating gives batches of (n, 3, H, W) uint8 images and (n,) float32 offsets in um.
+    """
+
+    data: Prepared
+    rows: NDArray[np.int64]
+    batch: int
+
+    def __len__(self) -> int:
+        return -(-len(self.rows) // self.batch)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for start in range(0, len(self.rows), self.batch):
+            rows = self.rows[start : start + self.batch]
+            images = np.stack([self.data.centred(int(row)) for row in rows])
+            yield _tensors(images, self.data.offsets_um[rows])
+
+
+@dataclass(frozen=True, eq=False)
+class ShuffledBatches:
+    """One epoch of augmented batches, the same for the same seed and epoch.
+
+    Rows come in passes: each shows every window once, in random order, and as many whole frames among them as
+    the mix of views asks for. An epoch is the next `samples` rows, wherever a pass ends.
+    """
+
+    data: Prepared
+    rows: NDArray[np.int64]
+    batch: int
+    samples: int
+    views: ViewsConfig
+    seed: int
+    epoch: int
+
+    def __len__(self) -> int:
+        return self.samples // self.batch
+
+    def __iter__(self) -> Iterator[Batch]:
+        random = np.random.default_rng([self.seed, 1, self.epoch])
+        spec = self.data.spec
+        # Rotations by a quarter turn need a square input; elsewhere half the orientations remain.
+        turns = 8 if spec.height_px == spec.width_px else 4
+        order = self._order()
+        for start in range(0, len(self) * self.batch, self.batch):
+            rows = order[start : start + self.batch]
+            images = np.empty((len(rows), spec.height_px, spec.width_px, 3), np.uint8)
+            shifts = random.random((len(rows), 2))
+            for image, row, shift, turn in zip(
+                images, rows, shifts, random.integers(turns, size=len(rows)), strict=True
+            ):
+                top, left = (shift * (2 * self.data.margins[row].astype(int) + 1)).astype(int)
+                window = self.data.images[row, top : top + spec.height_px, left : left + spec.width_px]
+                image[...] = turned(window, int(turn))
+            yield _tensors(images, self.data.offsets_um[rows])
+
+    def _order(self) -> NDArray[np.int64]:
+        """Return the epoch's rows, (samples,)."""
+        windows = self.rows[self.data.views[self.rows] == 0]
+        frames = self.rows[self.data.views[self.rows] == 1]
+        shown = round(len(windows) * self.views.full / self.views.window) if len(frames) else 0
+        length = len(windows) + shown
+        first = self.epoch * self.samples
+        parts = []
+        for number in range(first // length, (first + self.samples - 1) // length + 1):
+            random = np.random.default_rng([self.seed, 0, number])
+            chosen = random.choice(frames, shown, replace=shown > len(frames)) if shown else frames[:0]
+            parts.append(random.permutation(np.concatenate([windows, chosen])))
+        start = first % length
+        return np.concatenate(parts)[start : start + self.samples]
+
+
+def _tensors(images: NDArray[np.uint8], offsets_um: NDArray[np.float32]) -> Batch:
+    # Seen as NCHW, the bytes are already in torch's channels_last order.
+    return torch.from_numpy(images).permute(0, 3, 1, 2), torch.from_numpy(np.asarray(offsets_um))

@@ -1,0 +1,299 @@
+"""Train by a recipe: prepare, fit, keep the best weights, say how good they are. Resumes where it stopped."""
+
+import logging
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.loggers import TensorBoardLogger
+from numpy.typing import NDArray
+
+import training.torchvision_compat  # noqa: F401 - Lightning's metrics import torchvision
+from edge.bundle import Normalisation
+from hw.config import load_rig
+from hw.errors import ConfigError
+from training import metrics, networks
+from training.batches import FixedBatches, ShuffledBatches
+from training.epoch_log import EpochLog
+from training.labelled import collect, fingerprint
+from training.prepared import VIEWS, Prepared, prepare
+from training.recipe import Recipe
+from training.run import (
+    RECORD,
+    WEIGHTS,
+    Run,
+    RunRecord,
+    load_run,
+    package_versions,
+    read_record,
+    write_json,
+    write_record,
+)
+from training.split import rows_of, split_specimens
+from training.task import FocusTask
+
+__all__ = ["train"]
+
+Tell = Callable[[str], None]
+
+_IMAGES_FOR_NORMALISATION = 1000
+# What Lightning warns about that is meant here: batches come whole, from memory, without workers.
+_EXPECTED_WARNINGS = (
+    ".*does not have many workers.*",
+    ".*Checkpoint directory .* exists.*",
+    ".*number of training batches.*is smaller than the logging interval.*",
+    ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
+    ".*You're resuming from a checkpoint that ended before.*",
+)
+
+
+def train(
+    recipe: Recipe,
+    stacks: Sequence[Path],
+    out: Path,
+    *,
+    cache: Path | None = None,
+    bar: bool = False,
+    tell: Tell = print,
+    stop_after_epochs: int | None = None,
+) -> Run | None:
+    """Train, or go on with a run that stopped early.
+
+    Parameters
+    ----------
+    recipe : what to train and how
+    stacks : folders of stacks
+    out : the run's folder; a run of the same recipe and data in it is resumed
+    cache : where decoded images are kept; `.prepared` in the first folder of stacks when absent
+    bar : show a progress bar instead of a line per epoch
+    tell : takes lines meant for a person
+    stop_after_epochs : end this sitting early, as an interruption would
+
+    Returns
+    -------
+    Run
+        The finished run; None after a sitting that ended early.
+
+    Raises
+    ------
+    ConfigError
+        The folder holds a run of another recipe or other data.
+    StackError
+        The stacks cannot be used.
+    """
+    rig = load_rig(recipe.rig)
+    labelled = collect(stacks, tell)
+    previous = _resumable(out, recipe, fingerprint(labelled))
+    if previous and previous.finished:
+        tell(f"{out}: this run has finished; nothing to do")
+        return load_run(out)
+    data = prepare(
+        labelled,
+        recipe.input,
+        cache or Path(stacks[0]) / ".prepared",
+        margin_px=recipe.jitter_px,
+        full=recipe.views.full > 0,
+        progress=_told_progress(tell),
+    )
+    split = split_specimens(data.specimens, recipe.split)
+    rows = {part: rows_of(data.specimens, data.specimen, names) for part, names in split.items()}
+    for part in ("train", "validation"):
+        if not len(rows[part]):
+            raise ConfigError(f"{part}: no specimen of {len(data.specimens)} falls to it; give more stacks")
+    record = previous or RunRecord(
+        recipe=recipe,
+        normalisation=recipe.normalisation or _measured_normalisation(data, rows["train"]),
+        optics=rig.optics,
+        um_per_step=rig.axis.um_per_step,
+        trained_range_um=float(np.abs(data.offsets_um[rows["train"]]).max()),
+        stacks=tuple(str(folder) for folder in stacks),
+        fingerprint=data.fingerprint,
+        split={part: tuple(names) for part, names in split.items()},
+        planes=len(rows["train"]),
+        versions=package_versions(),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    write_record(out, record)
+    tell(
+        f"{recipe.network}: {len(split['train'])} specimens to learn from ({len(rows['train'])} images), "
+        f"{len(split['validation'])} to validate, {len(split['test'])} to test"
+    )
+    checkpoint = _fit(record, data, rows, out, bar, tell, stop_after_epochs)
+    if checkpoint is None:
+        return None
+    return _finish(record, checkpoint, data, rows, out, tell)
+
+
+class _Data(pl.LightningDataModule):
+    """Hands Lightning a new, seeded set of batches for every epoch."""
+
+    def __init__(self, record: RunRecord, data: Prepared, rows: dict[str, NDArray[np.int64]]) -> None:
+        super().__init__()
+        self._recipe, self._data, self._rows = record.recipe, data, rows
+
+    def train_dataloader(self) -> Iterable[Any]:
+        recipe = self._recipe
+        epoch = self.trainer.current_epoch if self.trainer else 0
+        return ShuffledBatches(
+            self._data,
+            self._rows["train"],
+            recipe.batch,
+            recipe.epoch_samples,
+            recipe.views,
+            recipe.seed,
+            epoch,
+        )
+
+    def val_dataloader(self) -> Iterable[Any]:
+        rows = _evenly(self._rows["validation"], self._recipe.validation_samples)
+        return FixedBatches(self._data, rows, 2 * self._recipe.batch)
+
+
+def _fit(
+    record: RunRecord,
+    data: Prepared,
+    rows: dict[str, NDArray[np.int64]],
+    out: Path,
+    bar: bool,
+    tell: Tell,
+    stop_after_epochs: int | None,
+) -> Path | None:
+    """Run the epochs that remain; return the best checkpoint, or None when the run is not over."""
+    recipe = record.recipe
+    epochs = -(-recipe.samples // recipe.epoch_samples)
+    pl.seed_everything(recipe.seed, verbose=False)
+    network = networks.create(recipe.network, recipe.outputs, pretrained=recipe.pretrained)
+    steps = epochs * (recipe.epoch_samples // recipe.batch)
+    task = FocusTask(network, recipe, record.normalisation, steps, record.um_per_step, record.optics.dof_um)
+    best = ModelCheckpoint(out, "best", monitor="val_mae_um", enable_version_counter=False)
+    last = ModelCheckpoint(out, "last", enable_version_counter=False)
+    log = EpochLog(out, epochs, None if bar else tell, stop_after_epochs)
+    callbacks: list[pl.Callback] = [best, last, log]
+    if recipe.ema_decay is not None:
+        # Before the checkpoints, so that they see the averaged weights.
+        callbacks.insert(0, EMAWeightAveraging(decay=recipe.ema_decay))
+    if bar:
+        callbacks.append(RichProgressBar())
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    resume = out / "last.ckpt"
+    with warnings.catch_warnings():
+        for message in _EXPECTED_WARNINGS:
+            warnings.filterwarnings("ignore", message)
+        trainer = pl.Trainer(
+            max_epochs=epochs,
+            precision=recipe.precision,
+            accelerator="auto",
+            devices=1,
+            callbacks=callbacks,
+            logger=TensorBoardLogger(out, name="", version="tensorboard"),
+            gradient_clip_val=recipe.gradient_clip,
+            num_sanity_val_steps=0,
+            reload_dataloaders_every_n_epochs=1,
+            enable_progress_bar=bar,
+            enable_model_summary=False,
+            log_every_n_steps=50,
+        )
+        # The checkpoint is this program's own, with the state of its callbacks in it.
+        trainer.fit(
+            task,
+            datamodule=_Data(record, data, rows),
+            ckpt_path=resume if resume.is_file() else None,
+            weights_only=False,
+        )
+    if task.progress < 1:
+        return None
+    return out / "best.ckpt"
+
+
+def _finish(
+    record: RunRecord,
+    checkpoint: Path,
+    data: Prepared,
+    rows: dict[str, NDArray[np.int64]],
+    out: Path,
+    tell: Tell,
+) -> Run:
+    """Write the best weights, fit the factor of the deviations, and evaluate on the test specimens."""
+    state = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    weights = {
+        name.removeprefix("network."): value
+        for name, value in state["state_dict"].items()
+        if name.startswith("network.")
+    }
+    torch.save(weights, out / WEIGHTS)
+    record = record.model_copy(update={"best_epoch": int(state["epoch"])})
+    write_record(out, record)
+    predicted, sigmas = _predictions(load_run(out), data, rows["validation"])
+    if sigmas is not None:
+        factor = metrics.sigma_factor(data.offsets_um[rows["validation"]], predicted, sigmas)
+        record = record.model_copy(update={"sigma_factor": factor})
+    record = record.model_copy(update={"finished": True})
+    write_record(out, record)
+    run = load_run(out)
+    evaluation = {}
+    for part in ("validation", "test"):
+        predicted, _ = _predictions(run, data, rows[part])
+        views = [VIEWS[view] for view in data.views[rows[part]]]
+        evaluation[part] = metrics.grouped_figures(
+            data.offsets_um[rows[part]], predicted, views, record.um_per_step, record.optics.dof_um
+        )
+        tell(f"{part}: {metrics.in_words(evaluation[part])}")
+    write_json(out / "evaluation.json", evaluation)
+    return run
+
+
+def _predictions(
+    run: Run, data: Prepared, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    offsets, sigmas = [np.empty(0)], [np.empty(0)]
+    for images, _ in FixedBatches(data, rows, 64):
+        predicted, deviation = run.predict(images)
+        offsets.append(predicted.double().numpy())
+        if deviation is not None:
+            sigmas.append(deviation.double().numpy())
+    has_sigmas = run.recipe.outputs > 1
+    return np.concatenate(offsets), np.concatenate(sigmas) if has_sigmas else None
+
+
+def _resumable(out: Path, recipe: Recipe, data: str) -> RunRecord | None:
+    """Return the record of the run in a folder, if there is one, after checking that it is this one."""
+    if not (out / RECORD).is_file():
+        return None
+    record = read_record(out)
+    for what, same in (("recipe", record.recipe == recipe), ("data", record.fingerprint == data)):
+        if not same:
+            raise ConfigError(f"{out}: holds a run of another {what}; give another folder with --out")
+    return record
+
+
+def _measured_normalisation(data: Prepared, rows: NDArray[np.int64]) -> Normalisation:
+    """Mean and standard deviation per channel over some training images, on the scale 0 to 1."""
+    images = np.stack([data.centred(int(row)) for row in _evenly(rows, _IMAGES_FOR_NORMALISATION)])
+    # Histograms need no float copy of the images, and are exact.
+    counts = np.stack([np.bincount(images[..., c].ravel(), minlength=256) for c in range(3)])
+    levels = np.arange(256) / 255
+    mean = counts @ levels / counts.sum(axis=1)
+    variance = counts @ levels**2 / counts.sum(axis=1) - mean**2
+    std = np.sqrt(np.maximum(variance, 1e-4))
+    return Normalisation(mean=tuple(mean.round(4).tolist()), std=tuple(std.round(4).tolist()))
+
+
+def _evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    """Return at most so many rows, spread evenly."""
+    if len(rows) <= most:
+        return rows
+    return rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
+
+
+def _told_progress(tell: Tell) -> Callable[[int, int], None]:
+    def progress(done: int, total: int) -> None:
+        if done == total or done % max(1, total // 10) == 0:
+            tell(f"decoded {done} of {total} stacks")
+
+    return progress

@@ -1,0 +1,190 @@
+"""The folder of a training run: what was trained, on what, and the best weights."""
+
+import json
+import os
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+from pydantic import Field, ValidationError
+from torch import Tensor, nn
+
+from edge.bundle import InputSpec, Normalisation
+from hw.config import OpticsConfig, Section
+from hw.errors import ConfigError
+from training import networks
+from training.recipe import Recipe
+
+__all__ = ["Run", "RunRecord", "load_run", "package_versions", "read_record", "write_json", "write_record"]
+
+RECORD = "run.json"
+WEIGHTS = "best.pt"
+
+_PACKAGES = ("wormfocus", "torch", "torchvision", "timm", "lightning", "numpy", "opencv-python-headless")
+
+
+class RunRecord(Section):
+    """What `run.json` holds."""
+
+    recipe: Recipe
+    normalisation: Normalisation
+    optics: OpticsConfig = Field(description="Nominal optics of the rig that was trained for.")
+    um_per_step: float
+    trained_range_um: float = Field(description="Offsets trained on: -this to +this, um.")
+    stacks: tuple[str, ...] = Field(description="Folders trained on.")
+    fingerprint: str = Field(description="SHA-256 over names, sizes and labels of all stacks.")
+    split: dict[str, tuple[str, ...]] = Field(description="Specimens of train, validation and test.")
+    planes: int = Field(description="Number of training planes.")
+    versions: dict[str, str]
+    finished: bool = False
+    best_epoch: int | None = None
+    sigma_factor: float = Field(1.0, description="Fitted on validation; multiplies predicted deviations.")
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run, ready to predict or to be exported.
+
+    Attributes
+    ----------
+    folder : where it lies
+    network : in eval mode; (N, 3, H, W) normalised float RGB to (N, outputs)
+    record : everything that is known about it
+    """
+
+    folder: Path
+    network: nn.Module
+    record: RunRecord
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe that was followed."""
+        return self.record.recipe
+
+    @property
+    def input(self) -> InputSpec:
+        """The network's input."""
+        return self.record.recipe.input
+
+    @property
+    def scale_um(self) -> float:
+        """Offset that the network calls 1, um."""
+        return self.record.recipe.scale_um
+
+    @property
+    def sigma_factor(self) -> float:
+        """What predicted deviations are multiplied by."""
+        return self.record.sigma_factor
+
+    @property
+    def split(self) -> dict[str, tuple[str, ...]]:
+        """Names of the specimens of train, validation and test."""
+        return self.record.split
+
+    @property
+    def stacks(self) -> list[Path]:
+        """Folders trained on."""
+        return [Path(folder) for folder in self.record.stacks]
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over names, sizes and labels of all stacks."""
+        return self.record.fingerprint
+
+    @torch.no_grad()
+    def predict(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Judge images.
+
+        Parameters
+        ----------
+        images : (N, 3, H, W) uint8
+
+        Returns
+        -------
+        offsets_um : (N,)
+        sigmas_um : (N,), or None without a head for them
+        """
+        from training.loss import split_outputs
+
+        offsets, log_sigmas = split_outputs(
+            self.network(normalised(images, self.record.normalisation)).float()
+        )
+        sigmas = None if log_sigmas is None else log_sigmas.exp() * (self.scale_um * self.sigma_factor)
+        return offsets * self.scale_um, sigmas
+
+
+def normalised(images: Tensor, normalisation: Normalisation) -> Tensor:
+    """Map (N, 3, H, W) uint8 to ``(value / 255 - mean) / std``, float32."""
+    mean = images.new_tensor(normalisation.mean, dtype=torch.float32).view(1, 3, 1, 1) * 255
+    std = images.new_tensor(normalisation.std, dtype=torch.float32).view(1, 3, 1, 1) * 255
+    return (images.float() - mean) / std
+
+
+def load_run(folder: Path) -> Run:
+    """Open a run that has weights.
+
+    Raises
+    ------
+    ConfigError
+        No run in that folder, it is damaged, or it has not finished.
+    """
+    record = read_record(folder)
+    network = networks.create(record.recipe.network, record.recipe.outputs)
+    weights = folder / WEIGHTS
+    if not weights.is_file():
+        raise ConfigError(
+            f"{folder}: the run has not finished; resume it with 'wormfocus train --out {folder}'"
+        )
+    try:
+        network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    except (RuntimeError, OSError, EOFError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"{weights}: damaged or of another network ({reason}); train again") from error
+    return Run(folder, network.eval(), record)
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Read `run.json`.
+
+    Raises
+    ------
+    ConfigError
+        It is missing or damaged.
+    """
+    path = folder / RECORD
+    try:
+        return RunRecord.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(
+            f"{path}: cannot be read ({error.strerror}); is {folder} a training run?"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or RECORD
+        raise ConfigError(
+            f"{path}: '{key}': {first['msg']}; the run is damaged or of another version"
+        ) from error
+
+
+def write_record(folder: Path, record: RunRecord) -> None:
+    """Write `run.json`, whole or not at all."""
+    write_json(folder / RECORD, record.model_dump(mode="json"))
+
+
+def write_json(path: Path, data: object) -> None:
+    """Write a JSON file, whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(partial, path)  # noqa: PTH105 - one atomic call, whatever the file system
+
+
+def package_versions() -> dict[str, str]:
+    """Return the versions of the packages that decide what comes out of a run."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

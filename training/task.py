@@ -1,0 +1,134 @@
+"""One training step and one validation, as Lightning wants them."""
+
+from typing import Any
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import training.torchvision_compat  # noqa: F401 - Lightning's metrics import torchvision
+from edge.bundle import Normalisation
+from hw.clock import Clock, SystemClock
+from training import metrics
+from training.loss import loss, split_outputs
+from training.recipe import Recipe
+from training.run import normalised
+from training.schedule import rate
+
+__all__ = ["FocusTask"]
+
+Batch = tuple[Tensor, Tensor]
+
+
+class FocusTask(pl.LightningModule):
+    """A network that learns offsets by a recipe.
+
+    Parameters
+    ----------
+    network : what is trained
+    recipe : how
+    normalisation : of the images
+    steps : optimizer steps in the whole run
+    um_per_step, dof_um : of the rig, for the figures
+    clock : for `max_minutes`
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        recipe: Recipe,
+        normalisation: Normalisation,
+        steps: int,
+        um_per_step: float,
+        dof_um: float,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__()
+        self.network = network.to(memory_format=torch.channels_last)
+        self.recipe = recipe
+        self.normalisation = normalisation
+        self.steps = steps
+        self.um_per_step, self.dof_um = um_per_step, dof_um
+        self._clock = clock or SystemClock()
+        self._started_s = 0.0
+        self._earlier_s = 0.0
+        self._validated: list[tuple[Tensor, Tensor]] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (N, 3, H, W) uint8 to what the network gives."""
+        out: Tensor = self.network(normalised(images, self.normalisation))
+        return out
+
+    @property
+    def elapsed_s(self) -> float:
+        """Training time of this run so far, earlier sittings included, s."""
+        return self._earlier_s + self._clock.now() - self._started_s
+
+    @property
+    def progress(self) -> float:
+        """Share of the run that is over, by steps or by time, whichever is further."""
+        done = self.global_step / self.steps
+        if self.recipe.max_minutes is not None:
+            done = max(done, self.elapsed_s / (60 * self.recipe.max_minutes))
+        return min(1.0, done)
+
+    def on_fit_start(self) -> None:
+        """Start the watch."""
+        self._started_s = self._clock.now()
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Set the learning rate of this step."""
+        share = rate(self.progress, self.recipe.warm_up, self.recipe.schedule)
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = share * self.recipe.learning_rate
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of a batch."""
+        images, offsets_um = batch
+        recipe = self.recipe
+        value = loss(self(images), offsets_um / recipe.scale_um, recipe.loss, recipe.scale_um, self.progress)
+        self.log("loss", value, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
+        return value
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Stop when the time is up."""
+        if self.recipe.max_minutes is not None and self.progress >= 1:
+            self.trainer.should_stop = True
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep the predictions of a batch."""
+        images, offsets_um = batch
+        self._validated.append((offsets_um.cpu(), self(images).float().cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the figures of all validation images."""
+        offsets_um = torch.cat([offsets for offsets, _ in self._validated])
+        outputs = torch.cat([outputs for _, outputs in self._validated])
+        self._validated.clear()
+        predicted, log_sigmas = split_outputs(outputs)
+        predicted_um = predicted * self.recipe.scale_um
+        figures = metrics.figures(offsets_um.numpy(), predicted_um.numpy(), self.um_per_step, self.dof_um)
+        for name in ("mae_um", "mae_steps", "median_um", "bias_um", "sign_error_rate"):
+            value = figures[name]
+            self.log(f"val_{name}", np.nan if value is None else float(value), prog_bar=name == "mae_um")
+        if log_sigmas is not None:
+            sigmas_um = log_sigmas.exp() * self.recipe.scale_um
+            self.log("val_sigma_um", sigmas_um.mean())
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW; norms and biases are not decayed (Loshchilov and Hutter 2019)."""
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        groups = [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": self.recipe.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        return torch.optim.AdamW(groups, lr=self.recipe.learning_rate)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the time that was used."""
+        checkpoint["elapsed_s"] = self.elapsed_s
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Count the time that was used before."""
+        self._earlier_s = float(checkpoint["elapsed_s"])
