@@ -1,0 +1,64 @@
+"""A bounded scan: visit lens positions in order and remember which was sharpest."""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from hw.frame import Frame
+
+__all__ = ["Scan", "exposed_since", "scan_positions"]
+
+
+def exposed_since(frame: Frame, t: float) -> bool:
+    """Whether a frame was exposed after time `t` in seconds with the lens standing still."""
+    return frame.exposure_start_s >= t and not frame.lens_moving
+
+
+def scan_positions(
+    centre_steps: float, span_steps: float, step_steps: float, limits_steps: tuple[float, float]
+) -> list[float]:
+    """Lens positions of a scan, ascending, both ends included.
+
+    Parameters
+    ----------
+    centre_steps, span_steps : middle and full width of the scan; cut off at the limits
+    step_steps : largest distance between neighbours
+    limits_steps : lowest and highest position allowed, inclusive
+    """
+    low = min(max(centre_steps - span_steps / 2, limits_steps[0]), limits_steps[1])
+    high = max(min(centre_steps + span_steps / 2, limits_steps[1]), low)
+    intervals = max(1, math.ceil((high - low) / step_steps - 1e-9))
+    return [low + (high - low) * i / intervals for i in range(intervals + 1)]
+
+
+class Scan:
+    """One pass over `positions_steps`; `record` a sharpness for each in turn."""
+
+    def __init__(self, positions_steps: Sequence[float]) -> None:
+        self._waiting = list(positions_steps)
+        self._seen: list[tuple[float, float]] = []
+
+    @property
+    def target_steps(self) -> float | None:
+        """Position to measure next; None when the scan is done."""
+        return self._waiting[0] if self._waiting else None
+
+    def record(self, sharpness: float) -> None:
+        """Note the sharpness at `target_steps` and go on to the next."""
+        self._seen.append((sharpness, self._waiting.pop(0)))
+
+    @property
+    def sharpest_steps(self) -> float:
+        """Position of the highest sharpness so far.
+
+        Raises
+        ------
+        ValueError
+            Nothing was recorded yet.
+        """
+        return max(self._seen)[1]
+
+    def has_peak(self, contrast: float = 1.2) -> bool:
+        """Whether the sharpest position stands out: `contrast` times the median of all."""
+        scores = [score for score, _ in self._seen]
+        return len(scores) > 2 and max(scores) > contrast * statistics.median(scores)
