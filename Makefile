@@ -93,8 +93,9 @@ lowest: $(VENV)/base.stamp
 wheel: $(VENV)/base.stamp
 	@rm -rf build dist
 	@$(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --wheel-dir dist .
+	@$(BIN)/python -m zipfile --list dist/*.whl > dist/contents.txt
 	@git ls-files 'hw/*' 'edge/*' 'calibration/*' 'training/*' 'export/*' 'wormfocus/*' | while read -r file; do \
-		$(BIN)/python -m zipfile --list dist/*.whl | grep -qF "$$file " \
+		grep -qF "$$file " dist/contents.txt \
 		|| { echo "the wheel lacks $$file; add it to package-data in pyproject.toml" >&2; exit 1; }; done
 	@echo dist/*.whl
 
