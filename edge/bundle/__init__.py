@@ -11,6 +11,7 @@ from edge.bundle.card import (
 )
 from edge.bundle.file import Bundle, load_bundle, shipped_bundles, write_bundle
 from edge.bundle.fit import check_fits
+from edge.bundle.network import Network
 from edge.bundle.predictor import Prediction, Predictor
 from edge.bundle.window import resize_to_input, window_px
 
@@ -18,6 +19,7 @@ __all__ = [
     "Bundle",
     "FocusCard",
     "InputSpec",
+    "Network",
     "Normalisation",
     "OutputSpec",
     "Parity",

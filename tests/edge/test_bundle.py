@@ -21,6 +21,7 @@ from edge.bundle import (
     Bundle,
     FocusCard,
     InputSpec,
+    Network,
     Predictor,
     check_fits,
     load_bundle,
@@ -310,11 +311,16 @@ def test_a_float_network_answers_in_um() -> None:
 
 
 def test_int8_borders_are_translated() -> None:
-    predictor = Predictor(make_bundle("tint_int8.tflite", input_dtype="int8"))
+    bundle = make_bundle("tint_int8.tflite", input_dtype="int8")
+    network = Network(bundle.flatbuffer, bundle.card.input, bundle.card.normalisation, "tint")
+    assert (network.input_dtype, network.width) == ("int8", 2)
     for seed in range(5):
         image = colours(seed)
         # Inputs and outputs each have 256 levels over a range of about 4.
-        assert predictor.run(image) == pytest.approx(by_hand(image), abs=0.04)
+        assert network.run(image) == pytest.approx(by_hand(image), abs=0.04)
+    assert Predictor(bundle).predict(colours(0)).offset_um == pytest.approx(
+        1000 * by_hand(colours(0))[0], abs=40
+    )
 
 
 def test_a_window_of_any_size_and_layout_is_taken() -> None:
@@ -375,13 +381,19 @@ def test_a_hopeless_sigma_does_not_overflow() -> None:
     ("changes", "reason"),
     [
         ({"input": {"width_px": 8, "height_px": 12, "um_per_px": 100.0}}, r"takes \[\[1, 8, 12, 3\]\]"),
-        ({"outputs": {"kind": "offset", "scale_um": 1.0}}, r"its card says .*\[\[1, 1\]\]"),
+        ({"outputs": {"kind": "offset", "scale_um": 1.0}}, "gives numbers per image: 2, its card says 1"),
         ({"input_dtype": "int8"}, "the network takes float32, its card says int8"),
     ],
 )
 def test_a_card_that_belies_its_network_is_refused(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(BundleError, match=reason):
         Predictor(make_bundle("tint_float32.tflite", **changes))
+
+
+def test_a_grey_network_is_refused() -> None:
+    spec = {"width_px": 12, "height_px": 8, "channels": 1, "um_per_px": 100.0}
+    with pytest.raises(BundleError, match=r"takes 1 channel\(s\), windows have 3"):
+        Predictor(make_bundle("tint_float32.tflite", input=spec))
 
 
 def test_a_network_that_the_interpreter_refuses_is_named() -> None:
