@@ -32,13 +32,13 @@ help:
 
 $(VENV)/base.stamp: pyproject.toml $(PINS)
 	@test -n "$(PYTHON)" || { echo "wormfocus needs Python 3.11 to 3.13 with venv; install one or give PYTHON=..." >&2; exit 2; }
-	@echo "setting up $(VENV) with $(PYTHON): about 0.7 GB, once"
+	@echo "setting up $(VENV) with $(PYTHON): about 0.5 GB, once"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(PIP) -c $(PINS) -e .
 	@touch $@
 
 $(VENV)/full.stamp: $(VENV)/base.stamp
-	@echo "adding training, export and development tools to $(VENV): about 2.5 GB, once"
+	@echo "adding training, export and development tools to $(VENV): about 2.2 GB, once"
 	@$(PIP) -c $(PINS) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch torchvision
 	@$(PIP) -c $(PINS) -e '.[train,export,dev]'
 	@touch $@
@@ -81,7 +81,7 @@ $(LOWEST)/lowest.stamp: pyproject.toml constraints/lowest.txt
 	@touch $@
 
 test-lowest: $(LOWEST)/lowest.stamp
-	$(LOWEST)/bin/pytest tests/hw tests/calibration tests/edge
+	$(LOWEST)/bin/pytest tests/hw tests/calibration tests/edge tests/wormfocus/test_command.py tests/wormfocus/test_imports.py
 
 # Write constraints/lowest.txt anew after a change of the bounds.
 lowest: $(VENV)/base.stamp
