@@ -56,7 +56,8 @@ class EpochLog(pl.Callback):
             writer.writerow(row)
         line = (
             f"epoch {row['epoch'] + 1}/{self._epochs}  {row['minutes']:.1f} min  {row['images']} images  "
-            f"loss {row['loss']:.4f}  validation MAE {row['val_mae_um']:.1f} um = {row['val_mae_steps']:.1f} steps, "
+            f"loss {row['loss']:.4f}  "
+            f"validation MAE {row['val_mae_um']:.1f} um = {row['val_mae_steps']:.1f} steps, "
             f"sign errors {100 * row['val_sign_error_rate']:.2f} %"
         )
         with (self._folder / "train.log").open("a", encoding="utf-8") as file:

@@ -25,12 +25,7 @@ class FocusNet(nn.Module):
     blocks : residual blocks per stage
     """
 
-    def __init__(
-        self,
-        outputs: int,
-        widths: tuple[int, ...] = (24, 32, 64, 128, 192),
-        blocks: tuple[int, ...] = (1, 2, 2, 1),
-    ) -> None:
+    def __init__(self, outputs: int, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
         super().__init__()
         self.stem = _convolution(3, widths[0], size=5, stride=2)
         stages: list[nn.Module] = []

@@ -1,6 +1,8 @@
 """Figures that say how good a network is, under the names of ``evaluate --json``."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,9 +27,9 @@ def figures(offsets_um: ArrayLike, predictions_um: ArrayLike, um_per_step: float
     Returns
     -------
     dict
-        ``n``; mean absolute error ``mae_um, mae_steps, mae_dof``; ``median_um`` and ``p95_um`` of the absolute
-        error; ``bias_um``, the mean of prediction minus truth; ``sign_error_rate``, the share of the frames more
-        than one depth of field out whose predicted sign is wrong. None where no frame counts.
+        ``n``; mean absolute error ``mae_um, mae_steps, mae_dof``; ``median_um`` and ``p95_um`` of the
+        absolute error; ``bias_um``, the mean of prediction minus truth; ``sign_error_rate``, the share of the
+        frames more than one depth of field out whose predicted sign is wrong. None where no frame counts.
     """
     truth = np.asarray(offsets_um, np.float64)
     guess = np.asarray(predictions_um, np.float64)
@@ -58,7 +60,7 @@ def grouped_figures(
     views: Sequence[str],
     um_per_step: float,
     dof_um: float,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return the figures of all frames, and under ``groups`` those by kind of view and by size of the offset.
 
     Parameters
@@ -71,7 +73,7 @@ def grouped_figures(
         return figures(truth[chosen], guess[chosen], um_per_step, dof_um)
 
     bands = {}
-    for low, high in zip(BANDS_UM[:-1], BANDS_UM[1:], strict=True):
+    for low, high in pairwise(BANDS_UM):
         chosen = (np.abs(truth) >= low) & (np.abs(truth) < high)
         if chosen.any():
             bands[f"{low:g}-{high:g}"] = of(chosen)
@@ -93,7 +95,7 @@ def sigma_factor(offsets_um: ArrayLike, predictions_um: ArrayLike, sigmas_um: Ar
     return float(np.sqrt(np.mean(np.square(errors))))
 
 
-def in_words(all_figures: Mapping[str, object]) -> str:
+def in_words(all_figures: Mapping[str, Any]) -> str:
     """Return the main figures in one line."""
     if not all_figures["n"]:
         return "no image"
@@ -104,4 +106,4 @@ def in_words(all_figures: Mapping[str, object]) -> str:
     words += "median {median_um:.1f} um, 95 % within {p95_um:.1f} um, bias {bias_um:+.1f} um, ".format(
         **all_figures
     )
-    return words + ("no sign to judge" if sign is None else f"sign errors {100 * float(str(sign)):.2f} %")
+    return words + ("no sign to judge" if sign is None else f"sign errors {100 * sign:.2f} %")

@@ -91,4 +91,4 @@ def _focusnet_small(outputs: int, pretrained: bool) -> nn.Module:
 
     if pretrained:
         raise ConfigError("network 'focusnet_small' has no published weights; set 'pretrained: false'")
-    return FocusNet(outputs, widths=(24, 32, 64, 128, 192), blocks=(1, 2, 2, 1))
+    return FocusNet(outputs, widths=(16, 24, 48, 96, 160), blocks=(1, 2, 2, 2))

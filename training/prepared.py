@@ -90,7 +90,7 @@ def prepare(
             _decode(stacks, spec, margin_px, full, index, pixels, progress)
         except OSError as error:
             raise StackError(
-                f"{home}: decoded images cannot be written ({error.strerror}); make space or give another --cache"
+                f"{home}: decoded images cannot be written ({error.strerror}); make space, or give --cache"
             ) from error
     with np.load(index) as table:
         shape = (len(table["offsets_um"]), spec.height_px + 2 * margin_px, spec.width_px + 2 * margin_px, 3)

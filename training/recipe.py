@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from edge.bundle import InputSpec, Normalisation
-from hw.config import Section, load_model
+from hw.config import load_model
 from hw.errors import ConfigError
+from hw.section import Section
 from training import networks
 
 __all__ = ["LossConfig", "Recipe", "SplitConfig", "ViewsConfig", "load_recipe", "shipped_recipes"]

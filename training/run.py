@@ -11,8 +11,9 @@ from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
 from edge.bundle import InputSpec, Normalisation
-from hw.config import OpticsConfig, Section
+from hw.config import OpticsConfig
 from hw.errors import ConfigError
+from hw.section import Section
 from training import networks
 from training.recipe import Recipe
 

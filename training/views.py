@@ -13,13 +13,12 @@ __all__ = ["full_view", "native_window", "rgb_planes", "window_view"]
 
 
 def rgb_planes(stack: ZStack) -> NDArray[np.uint8]:
-    """Return the planes as (Z, H, W, 3) uint8: grey ones repeated, 16 bits scaled by the stack's largest value."""
-    images = stack.images
-    if images.dtype != np.uint8:
-        images = np.round(images * (255.0 / max(1, int(images.max())))).astype(np.uint8)
-    if images.ndim == 3:
-        images = np.repeat(images[..., None], 3, axis=3)
-    return np.asarray(images, np.uint8)
+    """Return the planes as (Z, H, W, 3) uint8: grey repeated, 16 bits scaled by the maximum."""
+    if stack.images.dtype == np.uint8:
+        images = np.asarray(stack.images, np.uint8)
+    else:
+        images = np.round(stack.images * (255.0 / max(1, int(stack.images.max())))).astype(np.uint8)
+    return np.repeat(images[..., None], 3, axis=3) if images.ndim == 3 else images
 
 
 def native_window(images: NDArray[np.uint8], um_per_px: float, spec: InputSpec) -> NDArray[np.uint8]:
