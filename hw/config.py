@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from hw.errors import ConfigError
+from hw.section import Section
+from hw.simulation.config import SimulationConfig
 
 __all__ = [
     "AxisConfig",
@@ -21,7 +23,6 @@ __all__ = [
     "OpticsConfig",
     "ReplayConfig",
     "RigConfig",
-    "Section",
     "TrackingConfig",
     "load_model",
     "load_rig",
@@ -32,12 +33,6 @@ M = TypeVar("M", bound=BaseModel)
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """A part of a configuration file: frozen, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class OpticsConfig(Section):
@@ -119,6 +114,9 @@ class ReplayConfig(Section):
     start_um: float | None = Field(
         None, description="Axis position at the start; the first plane's when absent, um."
     )
+    scale_from_stack: bool = Field(
+        True, description="Take um per step, speed, depth of field and search span from the stack."
+    )
 
 
 class RigConfig(Section):
@@ -132,9 +130,7 @@ class RigConfig(Section):
     tracking: TrackingConfig = TrackingConfig()
     control: ControlConfig = ControlConfig()
     replay: ReplayConfig | None = None
-    simulation: dict[str, Any] | None = Field(
-        None, description="Read by `hw.simulation`, which checks it; only for kind `simulated`."
-    )
+    simulation: SimulationConfig | None = None
 
 
 def shipped_rigs() -> list[str]:

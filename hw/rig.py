@@ -1,10 +1,9 @@
 """The parts of a rig, put together from its file. A simulated rig is another set of parts."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +14,17 @@ from hw.clock import Clock
 from hw.config import RigConfig
 from hw.errors import ConfigError
 
-__all__ = ["Rig", "open_rig"]
+__all__ = ["Ideal", "Rig", "open_rig"]
+
+
+class Ideal(Protocol):
+    """The subject as a perfect camera would see it."""
+
+    def render(self, t: float, lens_um: float) -> NDArray[np.float32]:
+        """Noise-free (H, W, 3) image of a window around the subject at time `t` (s), lens position in um."""
+
+    def plane_um(self, t: float) -> float:
+        """Lens position in um that focuses the subject by geometrical optics at time `t` in seconds."""
 
 
 @dataclass
@@ -27,8 +36,7 @@ class Rig:
     config : the rig file
     clock, camera, axis : the parts
     notice : 'SIMULATED' or 'REPLAYED', shown wherever a person looks; empty on hardware
-    ideal : renders the subject without noise, where that is possible: called with a time in seconds and a
-        lens position in steps, it returns (H, W, 3) float32 of a window around the subject
+    ideal : the subject without noise, where that can be rendered
     """
 
     config: RigConfig
@@ -36,7 +44,7 @@ class Rig:
     camera: Camera
     axis: FocusAxis
     notice: str = ""
-    ideal: Callable[[float, float], NDArray[np.float32]] | None = None
+    ideal: Ideal | None = None
 
     def close(self) -> None:
         """Release camera and axis; closing twice is fine."""

@@ -1,0 +1,162 @@
+"""Labelled stacks of random simulated specimens."""
+
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from calibration.label import Label, label_path, write_label
+from calibration.measure import DEFAULT_MEASURE, MEASURES
+from calibration.stack import STACK_SUFFIX, ZStack, write_stack
+from calibration.truth import sharpest_position
+from hw.config import RigConfig
+from hw.errors import ConfigError, StackError
+from hw.simulation.rig import simulation_section
+from hw.simulation.scene import Region, Scene
+
+__all__ = ["SimulatedStack", "StackPlan", "simulate_stack", "simulate_stacks"]
+
+TRACKING_ERROR_UM = 25.0
+AXIS_SPREAD_UM = 1000.0
+
+
+@dataclass(frozen=True)
+class StackPlan:
+    """What a simulated stack shows.
+
+    Attributes
+    ----------
+    planes : number of lens positions, one drawn in each equal part of the range
+    range_um : offsets lie between plus and minus this
+    window_um : side of the square window that follows the worm; None for full frames
+    binned : camera pixels are averaged to the simulator's grid, which keeps files small
+    """
+
+    planes: int
+    range_um: float
+    window_um: float | None
+    binned: bool
+
+
+@dataclass(frozen=True)
+class SimulatedStack:
+    """Path of a stack, or None with the reason where a specimen had no trustworthy focus."""
+
+    seed: int
+    path: Path | None
+    reason: str = ""
+
+
+def simulate_stack(rig: RigConfig, plan: StackPlan, seed: int) -> tuple[ZStack, Label]:
+    """Render a stack of the specimen and the microscope that a seed stands for, with its true focus.
+
+    Raises
+    ------
+    StackError
+        The noise-free focus curve of this specimen has no peak near its plane.
+    """
+    simulation = simulation_section(rig)
+    rng = np.random.default_rng([seed, 1])
+    extent = (rig.camera.width_px, rig.camera.height_px)
+    if plan.window_um is not None:
+        side = round(plan.window_um / rig.optics.um_per_px)
+        extent = (side * 2, side * 2)
+    scene = Scene(rig, simulation, seed, extent)
+    grid_px = scene.grid_px
+    t = float(rng.uniform(0, 5))
+    if plan.window_um is None:
+        view = Region(-(extent[0] // grid_px // 2), -(extent[1] // grid_px // 2), *(n // grid_px for n in extent))
+    else:
+        side = round(plan.window_um / (rig.optics.um_per_px * grid_px))
+        error = rng.normal(0, TRACKING_ERROR_UM, 2)
+        view = scene.centred_region(t, (side, side), (float(error[0]), float(error[1])))
+    outer = view.grown(scene.blur_margin(plan.range_um + rig.optics.dof_um))
+    inner = view.inside(outer)
+    wave = scene.lens.exit_wave(scene.slices(outer, t))
+    measure = MEASURES[DEFAULT_MEASURE]
+    region = inner if plan.window_um else scene.worm_region(t, 30.0).inside(outer)
+    peak_um = sharpest_position(
+        lambda z: measure(scene.lens.image(wave, z)[region]), 0.0, rig.optics.dof_um
+    )
+    focus_um = float(rng.uniform(-AXIS_SPREAD_UM, AXIS_SPREAD_UM))
+    edges = np.linspace(-plan.range_um, plan.range_um, plan.planes + 1)
+    positions = focus_um + rng.uniform(edges[:-1], edges[1:])
+    light = scene.illumination(view)
+    images = np.stack(
+        [
+            scene.sensor.develop(
+                scene.lens.image(wave, float(z) - focus_um + peak_um)[inner] * light,
+                grid_px,
+                binned=plan.binned,
+            )
+            for z in positions
+        ]
+    )
+    um_per_px = rig.optics.um_per_px * (grid_px if plan.binned else 1)
+    stack = ZStack(
+        images,
+        positions,
+        um_per_px,
+        specimen=f"{rig.name}-{seed}",
+        notes={"rig": rig.name, "seed": str(seed), "simulated": "yes"},
+    )
+    label = Label(
+        focus_um,
+        0.0,
+        f"noise-free {DEFAULT_MEASURE}",
+        {"seed": str(seed), "geometrical_offset_um": f"{peak_um:.1f}"},
+    )
+    return stack, label
+
+
+def simulate_stacks(
+    rig: RigConfig, plan: StackPlan, seeds: range, folder: Path, *, workers: int = 1
+) -> Iterator[SimulatedStack]:
+    """Write the stacks of a range of seeds; those already there are kept, so that a run can be resumed.
+
+    Yields
+    ------
+    SimulatedStack
+        One for each seed, as it is done; specimens without a trustworthy focus are left out with the reason.
+
+    Raises
+    ------
+    ConfigError
+        The rig is not simulated, or the folder holds stacks of another plan.
+    """
+    simulation_section(rig)
+    folder.mkdir(parents=True, exist_ok=True)
+    plan_file = folder / "simulated.txt"
+    text = f"{rig.name} {plan}\n"
+    if plan_file.exists() and plan_file.read_text() != text:
+        raise ConfigError(f"{folder}: holds stacks of another plan ({plan_file.name}); choose a new folder")
+    plan_file.write_text(text)
+    todo = []
+    for seed in seeds:
+        path = folder / f"{rig.name}-{seed:08d}{STACK_SUFFIX}"
+        if path.exists() and label_path(path).exists():
+            yield SimulatedStack(seed, path)
+        else:
+            todo.append((rig, plan, seed, path))
+    if workers <= 1:
+        yield from map(_write_one, todo)
+        return
+    with ProcessPoolExecutor(workers) as pool:
+        yield from pool.map(_write_one, todo, chunksize=4)
+
+
+def _write_one(job: tuple[RigConfig, StackPlan, int, Path]) -> SimulatedStack:
+    rig, plan, seed, path = job
+    # One process per core: threads within a transform would only get in each other's way.
+    cv2.setNumThreads(1)
+    try:
+        stack, label = simulate_stack(rig, plan, seed)
+    except StackError as error:
+        return SimulatedStack(seed, None, str(error))
+    # The label is written last: a stack without one is rendered again.
+    write_stack(path, stack)
+    write_label(path, label)
+    return SimulatedStack(seed, path)

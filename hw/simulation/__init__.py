@@ -1,0 +1,1 @@
+"""A microscope simulated with wave optics, in virtual time, deterministic from its seed."""

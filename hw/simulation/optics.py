@@ -1,0 +1,266 @@
+"""Partially coherent image formation.
+
+Abbe's method: every point of the condenser aperture lights the specimen with a plane wave of its own; each
+makes a coherent image through the objective's pupil, and the images add in intensity:
+
+    I(x) = sum_s w_s | F^-1{ O(f) P(f + f_s) } |^2 ,
+    P(f) = circ(|f| lambda / NA) exp(i k [ z (sqrt(1 - (lambda f)^2) - 1) + W040 (lambda f / NA)^4 ])
+
+with O the spectrum of the wave leaving the specimen under axial light, f_s the source point's spatial
+frequency and z the defocus (Born & Wolf, Principles of Optics, 7th ed., sections 9.5 and 10.6;
+Goodman, Introduction to Fourier Optics, 3rd ed., section 6.2 for aberrations as pupil phases). A thick specimen is a few thin slices with
+free space between them (multi-slice, Cowley & Moodie 1957). Tilting the light is taken to shift the exit
+spectrum, which holds while thickness times condenser aperture is below the resolution.
+
+Defocus is signed: the spherical aberration, the chromatic shift of each band, and phase in the specimen make
+the two sides of focus look different.
+"""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.errors import ConfigError
+from hw.simulation.config import SimulatedOpticsConfig, draw
+
+__all__ = ["Band", "ExitWave", "Lens", "Slice", "propagate"]
+
+SPHERICAL_REFERENCE_UM = 0.55
+GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A thin layer of the specimen.
+
+    Attributes
+    ----------
+    height_um : height above the plate; light meets lower slices first
+    opd_um : (H, W) float32, optical path difference in um
+    absorbance : (3, H, W) float32 for red, green, blue, or (1, H, W) for all alike; e-folds of intensity
+    """
+
+    height_um: float
+    opd_um: NDArray[np.float32]
+    absorbance: NDArray[np.float32]
+
+    def transmission(self, band: int, wavelength_um: float) -> NDArray[np.complex64]:
+        """Complex amplitude transmission (H, W) in one band."""
+        phase = self.opd_um * np.float32(2 * math.pi / wavelength_um)
+        amplitude = np.exp(self.absorbance[min(band, len(self.absorbance) - 1)] * np.float32(-0.5))
+        wave = np.empty(phase.shape, np.complex64)
+        np.multiply(np.cos(phase), amplitude, out=wave.real)
+        np.multiply(np.sin(phase), amplitude, out=wave.imag)
+        return wave
+
+
+@dataclass(frozen=True)
+class Band:
+    """One colour band: wavelength (um), chromatic shift of its focus (um), relative brightness."""
+
+    wavelength_um: float
+    shift_um: float
+    gain: float
+
+
+@dataclass(frozen=True)
+class ExitWave:
+    """The wave that leaves a specimen.
+
+    Attributes
+    ----------
+    shape : (H, W) of the grid
+    spectra : (H + 2 pad, W + 2 pad) complex64 for each band, zero frequency at H // 2 + pad, W // 2 + pad
+    pad : zeros around what the grid can hold, so that oblique light can be looked up beyond it
+    """
+
+    shape: tuple[int, int]
+    spectra: list[NDArray[np.complex64]]
+    pad: int
+
+
+@dataclass(frozen=True)
+class _Pupil:
+    """The pupil of one band on one grid, in the smallest box of frequencies that holds it.
+
+    Attributes
+    ----------
+    axial, aberration, open : (h, w) float32 phase per um of defocus, phase, and 0 or 1
+    corners : row and column of the box in a centred spectrum, for every source point
+    """
+
+    axial: NDArray[np.float32]
+    aberration: NDArray[np.float32]
+    open: NDArray[np.float32]
+    corners: list[tuple[int, int]]
+
+
+class Lens:
+    """An objective with its condenser, drawn from the ranges of a rig file.
+
+    Parameters
+    ----------
+    config : the rig file's `simulation.optics`
+    grid_um : spacing of the grid that fields are computed on, um
+    rng : what is random is drawn from it
+    """
+
+    def __init__(self, config: SimulatedOpticsConfig, grid_um: float, rng: np.random.Generator) -> None:
+        self.na = draw(rng, config.na)
+        self.coherence = draw(rng, config.coherence)
+        self.spherical_um = draw(rng, config.spherical_waves) * SPHERICAL_REFERENCE_UM
+        self.grid_um = grid_um / draw(rng, config.magnification)
+        self.bands = tuple(
+            Band(b.wavelength_um, draw(rng, b.shift_um), draw(rng, b.gain)) for b in config.bands
+        )
+        mixing = draw(rng, config.colour_mixing)
+        self._mixing = np.full((3, 3), mixing, np.float32) + np.eye(3, dtype=np.float32) * (1 - 3 * mixing)
+        self._sources = _sunflower(config.source_points, rng.uniform(0, 2 * math.pi)) * self.coherence
+        self._pupils: dict[tuple[int, int, int], _Pupil] = {}
+
+    def exit_wave(self, slices: list[Slice]) -> ExitWave:
+        """Send axial light through the specimen.
+
+        Parameters
+        ----------
+        slices : from the source's side to the objective's, on this lens's grid
+        """
+        shape = slices[0].opd_um.shape
+        pad = max(shape) // 4
+        spectra = []
+        for number, band in enumerate(self.bands):
+            wave = slices[0].transmission(number, band.wavelength_um)
+            for lower, upper in zip(slices, slices[1:], strict=False):
+                gap = upper.height_um - lower.height_um
+                wave = propagate(wave, gap, band.wavelength_um, self.grid_um)
+                wave *= upper.transmission(number, band.wavelength_um)
+            spectra.append(np.pad(np.fft.fftshift(_fft(wave)), pad))
+        return ExitWave((shape[0], shape[1]), spectra, pad)
+
+    def image(self, wave: ExitWave, defocus_um: float) -> NDArray[np.float32]:
+        """Form an image.
+
+        Parameters
+        ----------
+        wave : from `exit_wave`
+        defocus_um : lens position minus the position that focuses the specimen's top slice with no
+            chromatic shift
+
+        Returns
+        -------
+        (H, W, 3) float32
+            Intensity in red, green and blue; 1 is the empty field.
+        """
+        height, width = wave.shape
+        intensity = np.empty((height, width, 3), np.float32)
+        for number, band in enumerate(self.bands):
+            pupil = self._pupil_for(number, wave)
+            rows, columns = pupil.axial.shape
+            phase = pupil.axial * np.float32(defocus_um - band.shift_um) + pupil.aberration
+            transfer = np.empty(phase.shape, np.complex64)
+            np.multiply(np.cos(phase), pupil.open, out=transfer.real)
+            np.multiply(np.sin(phase), pupil.open, out=transfer.imag)
+            spectrum = np.zeros((height, width), np.complex64)
+            box = spectrum[:rows, :columns]
+            energy = np.zeros((height, width, 2), np.float32)
+            for top, left in pupil.corners:
+                np.multiply(wave.spectra[number][top : top + rows, left : left + columns], transfer, out=box)
+                # Where in the array the box stands changes the phase of the field only.
+                cv2.accumulateSquare(_dft(spectrum, cv2.DFT_INVERSE | cv2.DFT_SCALE), energy)
+            intensity[..., number] = energy[..., 0] + energy[..., 1]
+            intensity[..., number] *= band.gain / len(pupil.corners)
+        mixed: NDArray[np.float32] = cv2.transform(intensity, self._mixing)
+        return mixed
+
+    def blur_um(self, defocus_um: float) -> float:
+        """Half-width in um that light from a point can reach at a defocus, for margins of windows."""
+        largest = max(abs(defocus_um - band.shift_um) for band in self.bands)
+        return self.na * (1 + self.coherence) * largest + 4 * self.bands[0].wavelength_um / self.na
+
+    def _pupil_for(self, number: int, wave: ExitWave) -> _Pupil:
+        key = (number, *wave.shape)
+        if key not in self._pupils:
+            self._pupils[key] = self._make_pupil(self.bands[number].wavelength_um, wave.shape, wave.pad)
+        return self._pupils[key]
+
+    def _make_pupil(self, wavelength: float, shape: tuple[int, int], pad: int) -> _Pupil:
+        cutoff = self.na / wavelength
+        # Frequencies lie this far apart; source points are moved to the nearest one.
+        steps = 1 / (shape[0] * self.grid_um), 1 / (shape[1] * self.grid_um)
+        reach = math.floor(cutoff / steps[0]), math.floor(cutoff / steps[1])
+        fy = np.arange(-reach[0], reach[0] + 1)[:, None] * steps[0]
+        fx = np.arange(-reach[1], reach[1] + 1)[None, :] * steps[1]
+        squared = (fx**2 + fy**2) * wavelength**2
+        inside = squared <= self.na**2
+        squared = np.where(inside, squared, 0)
+        k = 2 * math.pi / wavelength
+        corners = []
+        for sx, sy in self._sources * cutoff:
+            top = shape[0] // 2 + pad - reach[0] + round(sy / steps[0])
+            left = shape[1] // 2 + pad - reach[1] + round(sx / steps[1])
+            beyond = top + len(fy) > shape[0] + 2 * pad or left + fx.size > shape[1] + 2 * pad
+            if min(top, left) < 0 or beyond or len(fy) > shape[0] or fx.size > shape[1]:
+                raise ConfigError(
+                    f"simulation.optics: a grid of {self.grid_um:.2f} um is too coarse for NA {self.na:.3f} at "
+                    f"{wavelength} um with coherence {self.coherence:.2f}; lower grid_px"
+                )
+            corners.append((top, left))
+        return _Pupil(
+            (k * (np.sqrt(1 - squared) - 1)).astype(np.float32),
+            (k * self.spherical_um * (squared / self.na**2) ** 2).astype(np.float32),
+            inside.astype(np.float32),
+            corners,
+        )
+
+
+def propagate(
+    wave: NDArray[np.complex64], distance_um: float, wavelength_um: float, grid_um: float
+) -> NDArray[np.complex64]:
+    """Propagate a wave through free space by its angular spectrum (Goodman, section 3.10).
+
+    Parameters
+    ----------
+    wave : (H, W) complex amplitude
+    distance_um : along the light; negative goes back
+    wavelength_um, grid_um : um
+
+    Returns
+    -------
+    (H, W) complex64
+    """
+    height, width = wave.shape
+    fy, fx = _frequencies((height, width), grid_um)
+    inside = np.maximum(1 - (fx**2 + fy**2) * wavelength_um**2, 0)
+    phase = (2 * math.pi / wavelength_um * distance_um) * (np.sqrt(inside) - 1)
+    kernel = np.empty((height, width), np.complex64)
+    kernel.real, kernel.imag = np.cos(phase), np.sin(phase)
+    return _fft(_fft(wave) * kernel, cv2.DFT_INVERSE | cv2.DFT_SCALE)
+
+
+def _frequencies(shape: tuple[int, int], grid_um: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    return np.fft.fftfreq(shape[0], grid_um)[:, None], np.fft.fftfreq(shape[1], grid_um)[None, :]
+
+
+def _fft(wave: NDArray[np.complex64], flags: int = 0) -> NDArray[np.complex64]:
+    height, width = wave.shape
+    spectrum: NDArray[np.complex64] = _dft(wave, flags).reshape(height, 2 * width).view(np.complex64)
+    return spectrum
+
+
+def _dft(wave: NDArray[np.complex64], flags: int) -> NDArray[np.float32]:
+    """Transform to (H, W, 2) real and imaginary parts; three to ten times as fast as numpy at these sizes."""
+    height, width = wave.shape
+    pairs = np.ascontiguousarray(wave).view(np.float32).reshape(height, width, 2)
+    out: NDArray[np.float32] = cv2.dft(pairs, flags=flags)
+    return out
+
+
+def _sunflower(count: int, turn: float) -> NDArray[np.float64]:
+    """Spread points evenly over the unit disc (Vogel 1979), (count, 2)."""
+    number = np.arange(count)
+    radius = np.sqrt((number + 0.5) / count)
+    angle = turn + number * GOLDEN_ANGLE
+    return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)

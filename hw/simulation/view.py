@@ -1,0 +1,165 @@
+"""What the camera sees of a scene: full frames, and noise-free views of the worm."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hw.config import RigConfig
+from hw.simulation.config import SimulationConfig, draw
+from hw.simulation.optics import ExitWave
+from hw.simulation.scene import Region, Scene
+from hw.simulation.stage import SimulatedAxis
+
+__all__ = ["FieldOfView", "IdealView"]
+
+FEATHER_UM = 25.0
+IDEAL_MARGIN_UM = 40.0
+NOISY_COPIES = 2
+
+
+@dataclass(frozen=True)
+class _Surroundings:
+    """The field without its worm at one lens position: grid intensity, and noisy images of it."""
+
+    intensity: NDArray[np.float32]
+    images: list[NDArray[np.uint8]]
+
+
+class FieldOfView:
+    """Full frames of a scene at the lens position of their exposure.
+
+    The worm, and all within a window around it that is wide enough for the blur, is rendered for every frame.
+    What lies outside is rendered at lens positions `background_step_um` apart and kept.
+
+    Parameters
+    ----------
+    rig, simulation : the rig file
+    scene, axis : what is looked at, and where the lens is
+    focus_um : lens position in um that focuses the middle of the field at time 0
+    rng : of the camera's shake
+    """
+
+    def __init__(
+        self,
+        rig: RigConfig,
+        simulation: SimulationConfig,
+        scene: Scene,
+        axis: SimulatedAxis,
+        focus_um: float,
+        rng: np.random.Generator,
+    ) -> None:
+        self._rig = rig
+        self._scene = scene
+        self._axis = axis
+        self._focus_um = focus_um
+        self._rng = rng
+        self._step_um = simulation.background_step_um
+        self._shake_um = draw(rng, simulation.axis.shake_um)
+        self._surroundings: dict[int, _Surroundings] = {}
+
+    def expose(self, start: float, end: float) -> NDArray[np.uint8]:
+        """Expose a frame from `start` to `end`, seconds; (H, W, 3) uint8 RGB of the camera's size."""
+        scene, middle = self._scene, (start + end) / 2
+        defocus = self._defocus_um(middle)
+        surroundings = self._surroundings_at(defocus)
+        frame = surroundings.images[int(self._rng.integers(NOISY_COPIES))].copy()
+        feather = round(FEATHER_UM / scene.lens.grid_um)
+        shown = _clip(scene.worm_region(middle, 0.5 * scene.lens.blur_um(defocus) + FEATHER_UM), scene.field)
+        if shown is None:
+            return frame
+        intensity = self._integrate(shown, scene.blur_margin(defocus), start, end)
+        image = scene.sensor.develop(intensity * scene.illumination(shown), scene.grid_px, binned=False)
+        rows, columns = (
+            slice(s.start * scene.grid_px, s.stop * scene.grid_px) for s in shown.inside(scene.field)
+        )
+        target = frame[rows, columns]
+        image = image[: target.shape[0], : target.shape[1]]
+        weight = _feathered(target.shape[0], target.shape[1], feather * scene.grid_px)
+        cv2.blendLinear(image, np.ascontiguousarray(target), weight, 1 - weight, dst=image)
+        frame[rows, columns] = image
+        return frame
+
+    def _defocus_um(self, t: float) -> float:
+        lens_um = self._axis.true_position_at(t) * self._axis.um_per_step
+        return lens_um - self._focus_um - self._scene.plane_um(t)
+
+    def _integrate(self, shown: Region, margin: int, start: float, end: float) -> NDArray[np.float32]:
+        """Average the intensity in a region over an exposure, in as many instants as the motion asks for."""
+        scene = self._scene
+        travel_um = abs(self._defocus_um(end) - self._defocus_um(start))
+        before, after = (np.array(scene.crawl.posture(t).centre_um) for t in (start, end))
+        blur = max(
+            travel_um / (0.1 * self._rig.optics.dof_um),
+            float(np.abs(after - before).max()) / self._rig.optics.um_per_px,
+        )
+        instants = start + (np.arange(1 + int(blur)) + 0.5) / (1 + int(blur)) * (end - start)
+        outer = shown.grown(margin)
+        inner = shown.inside(outer)
+        total = np.zeros((shown.height, shown.width, 3), np.float32)
+        for t in instants:
+            shake = (0.0, 0.0)
+            if self._axis.moving_during(float(t), float(t)):
+                x, y = self._rng.normal(0, self._shake_um, 2)
+                shake = (float(x), float(y))
+            wave = scene.lens.exit_wave(scene.slices(outer, float(t), shift_um=shake))
+            total += scene.lens.image(wave, self._defocus_um(float(t)))[inner]
+        return total / np.float32(len(instants))
+
+    def _surroundings_at(self, defocus_um: float) -> _Surroundings:
+        level = round(defocus_um / self._step_um)
+        if level not in self._surroundings:
+            scene, defocus = self._scene, level * self._step_um
+            outer = scene.field.grown(scene.blur_margin(defocus))
+            wave = scene.lens.exit_wave(scene.slices(outer, 0.0, with_worm=False))
+            intensity = scene.lens.image(wave, defocus)[scene.field.inside(outer)]
+            intensity *= scene.illumination(scene.field)
+            camera = self._rig.camera
+            images = [
+                scene.sensor.develop(intensity, scene.grid_px, binned=False)[: camera.height_px, : camera.width_px]
+                for _ in range(NOISY_COPIES)
+            ]
+            self._surroundings[level] = _Surroundings(intensity, images)
+        return self._surroundings[level]
+
+
+class IdealView:
+    """The worm as a perfect camera would see it: no noise, no shake, all of it in one window."""
+
+    def __init__(self, scene: Scene, focus_um: float) -> None:
+        self._scene = scene
+        self._focus_um = focus_um
+        self._wave: tuple[float, ExitWave, tuple[slice, slice]] | None = None
+
+    def plane_um(self, t: float) -> float:
+        """Lens position in um that focuses the plate under the worm at time `t`."""
+        return self._focus_um + self._scene.plane_um(t)
+
+    def render(self, t: float, lens_um: float) -> NDArray[np.float32]:
+        """Noise-free (H, W, 3) image of the worm at time `t` for a lens position in um; 1 is the empty field."""
+        scene = self._scene
+        if self._wave is None or self._wave[0] != t:
+            shown = scene.worm_region(t, IDEAL_MARGIN_UM)
+            outer = shown.grown(round(IDEAL_MARGIN_UM / scene.lens.grid_um))
+            self._wave = (t, scene.lens.exit_wave(scene.slices(outer, t)), shown.inside(outer))
+        _, wave, inner = self._wave
+        return scene.lens.image(wave, lens_um - self.plane_um(t))[inner]
+
+
+def _clip(region: Region, field: Region) -> Region | None:
+    left, top = max(region.x, field.x), max(region.y, field.y)
+    right = min(region.x + region.width, field.x + field.width)
+    bottom = min(region.y + region.height, field.y + field.height)
+    return Region(left, top, right - left, bottom - top) if right > left and bottom > top else None
+
+
+def _feathered(height: int, width: int, border: int) -> NDArray[np.float32]:
+    """Weights that rise from 0 at the border of a window to 1 inside."""
+
+    def ramp(size: int) -> NDArray[np.float32]:
+        place = np.arange(size, dtype=np.float32)
+        rise: NDArray[np.float32] = np.clip((np.minimum(place, size - 1 - place) + 0.5) / max(border, 1), 0, 1)
+        return rise
+
+    return np.minimum(ramp(height)[:, None], ramp(width)[None, :])
