@@ -11,6 +11,8 @@ from collections.abc import Generator
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.measure import luminance, vollath_f5
+
 __all__ = ["HillClimb", "sharpness"]
 
 # Each level divides the step by this and looks this many steps to either side of the best place so far.
@@ -23,10 +25,13 @@ CLEARLY_BETTER = 1.01
 
 
 def sharpness(pixels: NDArray[np.uint8]) -> float:
-    """Vollath's F5 of a window, higher is sharper, in squared grey levels."""
-    from calibration.measure import vollath_f5
+    """Vollath's F5 of a window, higher is sharper, in squared grey levels.
 
-    return float(vollath_f5(pixels))
+    The mean is taken away first: F5's sum over pairs of rows has one row fewer than it subtracts, which would
+    let the brightness of the window into the measure.
+    """
+    grey = luminance(pixels)
+    return float(vollath_f5(grey - grey.mean()))
 
 
 class HillClimb:

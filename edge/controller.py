@@ -190,11 +190,12 @@ class Controller:
         goal_um = min(max(plane_um, lens_um - reach_um), lens_um + reach_um)
         goal = axis.clamp(goal_um / self._um_per_step)
         error_um = (goal - axis.target_steps) * self._um_per_step
+        miss_um = plane_um - axis.target_steps * self._um_per_step
         # Do not chase what may be noise, and do not turn the screw for less than its backlash.
         least_um = max(self._dead_band_um, sigma_um)
         if (goal - axis.position_steps) * self._direction < 0:
             least_um += self._backlash_um
-        if abs(error_um) > least_um:
+        if abs(miss_um) > least_um and abs(error_um) > self._dead_band_um:
             self._direction = math.copysign(1.0, goal - axis.position_steps)
             verb = "retarget" if axis.moving else "move"
             caution = "" if seen.prediction.in_range else ", out of range: direction only"
