@@ -1,5 +1,8 @@
 """One line per epoch: in `metrics.csv`, in `train.log`, and to a person."""
 
+import training.torchvision_compat  # noqa: F401 - before Lightning, whose metrics import torchvision
+
+# isort: split
 import csv
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +10,6 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-import training.torchvision_compat  # noqa: F401 - Lightning's metrics import torchvision
 from training.task import FocusTask
 
 __all__ = ["EpochLog"]

@@ -1,5 +1,8 @@
 """Train by a recipe: prepare, fit, keep the best weights, say how good they are. Resumes where it stopped."""
 
+import training.torchvision_compat  # noqa: F401 - before Lightning, whose metrics import torchvision
+
+# isort: split
 import logging
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +16,6 @@ from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, Ric
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 
-import training.torchvision_compat  # noqa: F401 - Lightning's metrics import torchvision
 from edge.bundle import Normalisation
 from hw.config import load_rig
 from hw.errors import ConfigError

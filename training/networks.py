@@ -64,7 +64,9 @@ def create(name: str, outputs: int, *, pretrained: bool = False) -> nn.Module:
 def _register_timm(name: str, timm_name: str) -> None:
     @register(name)
     def build(outputs: int, pretrained: bool) -> nn.Module:
-        import training.torchvision_compat  # noqa: F401, I001 - timm imports torchvision
+        import training.torchvision_compat  # noqa: F401 - before timm, which imports torchvision
+
+        # isort: split
         import timm
 
         network: nn.Module = timm.create_model(

@@ -1,5 +1,8 @@
 """One training step and one validation, as Lightning wants them."""
 
+import training.torchvision_compat  # noqa: F401 - before Lightning, whose metrics import torchvision
+
+# isort: split
 from typing import Any
 
 import lightning.pytorch as pl
@@ -7,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-import training.torchvision_compat  # noqa: F401 - Lightning's metrics import torchvision
 from edge.bundle import Normalisation
 from hw.clock import Clock, SystemClock
 from training import metrics
