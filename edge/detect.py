@@ -43,6 +43,8 @@ _HIGHEST_SHARE = 0.5
 _HIGHEST_LEVEL = 60.0
 # A perfectly smooth image still has contrast below which nothing is an object: energy per reduced pixel.
 _NOISE_FLOOR = 1e-5
+# A worm stays of one piece where its energy is above this share of its mean; a chain of eggs does not.
+_CORE_SHARE = 0.9
 # Outlines of the energy stand outside the body by this share of a worm's width on every side.
 _HALO_WIDTHS = 0.3
 
@@ -57,7 +59,7 @@ class WormLike:
     box : bounding rectangle, full-frame pixels
     length_um, width_um : of the ribbon that has the outline's area and perimeter
     contrast : mean energy over the median of the frame, in robust standard deviations
-    score : 0 to 1, how much like a worm in length, width and contrast
+    score : 0 to 1, how much like a worm in length, width, contrast, and in being of one piece
     """
 
     centre_px: tuple[float, float]
@@ -170,8 +172,11 @@ class Detector:
             x, y, width, height = cv2.boundingRect(outline)
             inside = np.zeros((height, width), np.uint8)
             cv2.drawContours(inside, [outline], 0, 1, cv2.FILLED, offset=(-x, -y))
-            mean = cv2.mean(energy[y : y + height, x : x + width], inside)[0]
+            patch = energy[y : y + height, x : x + width]
+            mean = cv2.mean(patch, inside)[0]
             contrast = (mean - median) / deviation
+            core = _longest((patch > median + _CORE_SHARE * (mean - median)).view(np.uint8) & inside)
+            unbroken = _flat_top(max(core, 1.0) * self._um_per_px / length_um, 0.5, 2.0, 0.3)
             moments = cv2.moments(inside, True)
             found.append(
                 WormLike(
@@ -183,7 +188,7 @@ class Detector:
                     length_um=length_um,
                     width_um=width_um,
                     contrast=contrast,
-                    score=shape * _soft(contrast, 6.0, 24.0),
+                    score=shape * unbroken * _visibility(contrast),
                 )
             )
         return found
@@ -192,7 +197,7 @@ class Detector:
         """1 for a worm's length and width, blurred or not; falling to 0 over about a factor of two."""
         length = length_um / self._length_um
         width = width_um / self._width_um
-        return _flat_top(length, 0.7, 1.6, 0.45) * _flat_top(width, 1.3, 3.2, 0.4)
+        return _flat_top(length, 0.75, 1.6, 0.3) * _flat_top(width, 1.2, 3.2, 0.4)
 
     def _full_box(self, x: int, y: int, width: int, height: int, frame_size: tuple[int, ...]) -> Box:
         """Bounding rectangle in full-frame pixels, less the halo of the energy, inside the frame."""
@@ -211,15 +216,26 @@ def _ribbon(area: float, half_perimeter: float) -> tuple[float, float]:
     return length, area / length
 
 
+def _longest(mask: NDArray[np.uint8]) -> float:
+    """Length of the longest connected part, in pixels; 0 for an empty mask."""
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    longest = 0.0
+    for outline in outlines:
+        half_perimeter = cv2.arcLength(outline, True) / 2
+        area = cv2.contourArea(outline) + half_perimeter
+        longest = max(longest, _ribbon(area, half_perimeter + 2)[0] if area > 0 else 0.0)
+    return longest
+
+
 def _flat_top(ratio: float, low: float, high: float, spread: float) -> float:
     """1 between `low` and `high`, a Gaussian of the logarithm with standard deviation `spread` outside."""
     outside = max(math.log(low / ratio), math.log(ratio / high), 0.0)
     return math.exp(-0.5 * (outside / spread) ** 2)
 
 
-def _soft(value: float, low: float, high: float) -> float:
-    """0 below `low`, 1 above `high`, linear in between."""
-    return min(1.0, max(0.0, (value - low) / (high - low)))
+def _visibility(contrast: float) -> float:
+    """0 at the lowest level, 0.6 at 12 deviations, 0.9 at 22."""
+    return 1 - math.exp(-max(0.0, contrast - _LOWEST_LEVEL) / 8)
 
 
 def _overlap(a: Box, b: Box) -> float:

@@ -23,7 +23,7 @@ __all__ = ["Sighting", "State", "WormTracker"]
 State = Literal["tracked", "searching", "lost"]
 
 # An object below this score is not followed; a first sighting needs more than one that continues a track.
-_FIRST_SCORE = 0.25
+_FIRST_SCORE = 0.5
 _NEXT_SCORE = 0.1
 # Parts of a worm's outline come and go from frame to frame, which moves its centroid by up to this share of
 # a worm's length without any motion.
