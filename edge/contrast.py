@@ -66,6 +66,7 @@ class HillClimb:
         self._score = 0.0
         self._best_score = -np.inf
         self._best = start_steps
+        self._tied = [start_steps]
         self.converged = False
         self._plan = self._climb(start_steps, refine_only)
         self.target_steps = next(self._plan)
@@ -104,7 +105,7 @@ class HillClimb:
 
     def _climb(self, start: float, refine_only: bool) -> Generator[float, None, None]:
         yield start
-        self._best, self._best_score = start, self._score
+        self._best, self._best_score, self._tied = start, self._score, [start]
         if not refine_only:
             improved = yield from self._run(start, self._step, PATIENCE)
             if not improved:
@@ -139,6 +140,8 @@ class HillClimb:
                     yield position
                     self._take(position)
             step /= SHRINK
+        # Where several places are equally sharp, stand in the middle of them.
+        self._best = (min(self._tied) + max(self._tied)) / 2
         yield self._best
         self._best_score = self._score
 
@@ -159,9 +162,11 @@ class HillClimb:
         self._best_score = self._score
 
     def _take(self, position: float) -> bool:
+        if self._score == self._best_score:
+            self._tied.append(position)
         if self._score <= self._best_score:
             return False
-        self._best, self._best_score = position, self._score
+        self._best, self._best_score, self._tied = position, self._score, [position]
         return True
 
     def _clamp(self, steps: float) -> float:

@@ -126,7 +126,7 @@ def run_autofocus(
             if step.elapsed_s >= seconds:
                 break
     _come_to_rest(rig, focuser.rest_steps())
-    return tally.figures(focuser.method, rig.config, rig.axis.position_steps)
+    return tally.figures(focuser.method, rig.config, float(rig.axis.position_steps))
 
 
 def focus_once(
@@ -156,7 +156,7 @@ def focus_once(
             if focused or step.elapsed_s >= timeout_s:
                 break
     _come_to_rest(rig, focuser.rest_steps() if focused else None)
-    lens = rig.axis.position_steps
+    lens = float(rig.axis.position_steps)
     if step is None:
         return FocusResult(False, "the camera delivered no frame", lens, 0.0, 0)
     state, why = step.look.decision.state, step.look.decision.reason

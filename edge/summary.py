@@ -158,7 +158,11 @@ def _draw_error(capture: "Axes", hold: "Axes", history: History, config: RigConf
         _tidy(axes)
         axes.set_xlabel("time (s)")
     end = float(history.time_s[-1])
-    capture.set_xlim(0, min(CAPTURE_S, max(end, 0.1)))
+    capture_s = min(CAPTURE_S, max(end, 0.1))
+    capture.set_xlim(0, capture_s)
+    approach_um = error_um[(history.time_s <= capture_s) & np.isfinite(error_um)]
+    low, high = min(approach_um.min(initial=0), -dof_um), max(approach_um.max(initial=0), dof_um)
+    capture.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
     capture.set_title("The first seconds", loc="left", fontsize=11)
     capture.set_ylabel("lens minus focus (µm)")
     capture.plot(history.time_s, error_um, ".", color=LENS, markersize=4)
@@ -230,40 +234,41 @@ def _draw_window(axes: "Axes", window: NDArray[np.uint8] | None, title: str, con
     x, y, length = 0.05 * width, 0.93 * height, length_um / um_per_px
     for colour, thickness in (("black", 5.0), ("white", 2.6)):
         axes.plot([x, x + length], [y, y], color=colour, linewidth=thickness, solid_capstyle="butt")
-    label = axes.text(x, y - 0.02 * height, f"{length_um:g} µm", color="white", va="bottom", fontsize=9)
+    label = axes.text(x, y - 0.03 * height, f"{length_um:g} µm", color="white", va="bottom", fontsize=9)
     from matplotlib.patheffects import withStroke
 
     label.set_path_effects([withStroke(linewidth=2.0, foreground="black")])
 
 
 def _draw_figures(axes: "Axes", figures: RunFigures, config: RigConfig) -> None:
-    """Write the headline figures as a column of large numbers."""
+    """Write the headline figures, those that are known."""
     axes.set_axis_off()
     um_per_step = config.axis.um_per_step
-    lines = [
-        ("time to lock", _number(figures.time_to_lock_s, "{:.2f} s", "never")),
-        ("in focus after lock", _number(figures.in_focus_fraction, "{:.1%}")),
-        ("in focus, all frames", _number(figures.in_focus_fraction_all, "{:.1%}")),
-        ("RMS error after lock", _error(figures.rms_error_um, um_per_step)),
-        ("moves", f"{figures.moves}"),
-        ("lost", f"{figures.lost_fraction:.1%}"),
-    ]
-    stages = figures.stage_ms
-    if stages:
-        total = sum(stage["median"] for stage in stages.values())
-        lines.append(("computing per frame", f"{total:.1f} ms"))
+    lines = [("time to lock", _number(figures.time_to_lock_s, "{:.2f} s", "never"))]
+    if figures.in_focus_fraction_all is not None:
+        lines += [
+            ("in focus after lock", _number(figures.in_focus_fraction, "{:.1%}")),
+            ("in focus, all frames", _number(figures.in_focus_fraction_all, "{:.1%}")),
+            ("RMS error after lock", _error(figures.rms_error_um, um_per_step)),
+        ]
+    lines += [("moves", f"{figures.moves}"), ("lost", f"{figures.lost_fraction:.1%}")]
+    lens_um = figures.final_steps * um_per_step
+    lines.append(("lens at the end", f"{lens_um:.4g} µm"))
+    computing_ms = sum(stage["median"] for stage in figures.stage_ms.values())
+    if computing_ms >= 0.1:
+        lines.append(("computing per frame", f"{computing_ms:.1f} ms"))
     for row, (name, value) in enumerate(lines):
-        y = 0.95 - row * 0.135
+        y = 0.96 - row * 0.125
         axes.text(0.10, y, name, transform=axes.transAxes, color=GREY, fontsize=11, va="top")
         axes.text(0.98, y, value, transform=axes.transAxes, color=INK, fontsize=13, va="top", ha="right")
 
 
-def _number(value: float | None, form: str, missing: str = "not known") -> str:
+def _number(value: float | None, form: str, missing: str = "none") -> str:
     return missing if value is None else form.format(value)
 
 
 def _error(value_um: float | None, um_per_step: float) -> str:
-    return "not known" if value_um is None else f"{value_um:.0f} µm = {value_um / um_per_step:.1f} steps"
+    return "none" if value_um is None else f"{value_um:.0f} µm = {value_um / um_per_step:.1f} steps"
 
 
 def _round_length(length: float) -> float:
