@@ -1,0 +1,174 @@
+"""The model card of a bundle, for people: where it comes from, how good it is, where it ends.
+
+After Mitchell et al., "Model Cards for Model Reporting", 2019. Every number in it is taken from the card in
+the bundle or from the rig file; none is typed.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from edge.bundle import FocusCard
+from hw.config import RigConfig
+
+__all__ = ["model_card", "spread"]
+
+
+def model_card(card: FocusCard, commands: list[str], simulated_rig: RigConfig | None, size_bytes: int) -> str:
+    """Write a model card.
+
+    Parameters
+    ----------
+    card : of the bundle
+    commands : that reproduce it, in order
+    simulated_rig : whose specimens it was trained on; None for recorded specimens
+    size_bytes : of the bundle
+
+    Returns
+    -------
+    str
+        Markdown.
+    """
+    return "\n".join(
+        [
+            *_head(card, size_bytes),
+            *_data(card, simulated_rig),
+            *_quality(card),
+            *_limits(card, simulated_rig),
+            "## To make it again",
+            "",
+            "```",
+            *commands,
+            "```",
+            "",
+            "Made with " + ", ".join(f"{name} {version}" for name, version in card.versions.items()) + ".",
+            "",
+            "Licence: Apache-2.0, as the rest of wormfocus.",
+            "",
+        ]
+    )
+
+
+def spread(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float, float]]:
+    """Yield key, low and high of every quantity that a simulated rig draws anew for each specimen."""
+    for key, value in section.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping):
+            yield from spread(value, f"{name}.")
+        elif isinstance(value, (list, tuple)):
+            if len(value) == 2 and all(isinstance(part, (int, float)) for part in value):
+                yield name, float(value[0]), float(value[1])
+            else:
+                for index, part in enumerate(value):
+                    if isinstance(part, Mapping):
+                        yield from spread(part, f"{name}[{index}].")
+
+
+def _head(card: FocusCard, size_bytes: int) -> list[str]:
+    spec, outputs = card.input, card.outputs
+    sigma = " and its standard deviation" if outputs.kind == "offset_sigma" else ""
+    width_um, height_um = spec.field_um
+    return [
+        f"# {card.name}",
+        "",
+        f"Tells from one image how far, and which way, the lens of rig `{card.rig}` has to move to focus.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| network | `{card.architecture}`, {card.quantization}, {size_bytes / 1e6:.2f} MB |",
+        f"| looks at | {width_um:.0f} x {height_um:.0f} um around the worm, "
+        f"{spec.width_px} x {spec.height_px} pixels of {spec.um_per_px:g} um, RGB |",
+        f"| answers | signed offset in um{sigma} |",
+        f"| trained range | ±{card.trained_range_um:g} um |",
+        f"| optics | NA {card.optics.na:g}, {card.optics.um_per_px:g} um per camera pixel, "
+        f"depth of field {card.optics.dof_um:g} um |",
+        f"| made on | {card.created.isoformat()} |",
+        f"| SHA-256 of the network | `{card.flatbuffer_sha256}` |",
+        "",
+    ]
+
+
+def _data(card: FocusCard, rig: RigConfig | None) -> list[str]:
+    training = card.training
+    lines = [
+        "## What it learnt from",
+        "",
+        f"{training.planes} planes of {training.specimens} specimens, recipe `{training.recipe}`, "
+        f"seed {training.seed}; fingerprint of the data `{training.fingerprint[:16]}`, of the specimens' "
+        f"names `{training.specimens_sha256[:16]}`. Specimens, not images, were split into training, "
+        "validation and test.",
+        "",
+    ]
+    # The axis moves the lens; it is not in the image.
+    simulation = rig.simulation.model_dump(exclude={"axis"}) if rig and rig.simulation else {}
+    ranges = list(spread(simulation))
+    if rig is None or not ranges:
+        return lines
+    return [
+        *lines,
+        f"All of them are **simulated**, on the rig `{rig.name}`. Each has its own microscope, worm, plate "
+        "and light, drawn from these ranges:",
+        "",
+        "| quantity | from | to |",
+        "|---|---|---|",
+        *(f"| {name} | {low:g} | {high:g} |" for name, low, high in ranges),
+        "",
+    ]
+
+
+def _quality(card: FocusCard) -> list[str]:
+    figures, parity = card.validation, card.parity
+    rows = [("all", figures), *_bands(figures)]
+    return [
+        "## How good it is",
+        "",
+        f"This very file, run as on the rig, on {parity.n} images of {figures.get('specimens')} specimens "
+        "that it never saw in training:",
+        "",
+        "| offset, um | images | MAE um | MAE steps | MAE/DOF | median um | 95 % um | bias um | wrong sign |",
+        "|---|---|---|---|---|---|---|---|---|",
+        *(_quality_row(name, row) for name, row in rows),
+        "",
+        "*Wrong sign* counts images more than one depth of field out of focus.",
+        "",
+        f"Against the float network it was made from: MAE {parity.file_mae_um:.1f} um here, "
+        f"{parity.float_mae_um:.1f} um there, ratio {parity.ratio:.3f}; the two predictions differ by "
+        f"{parity.mean_abs_difference_um:.1f} um on average.",
+        "",
+    ]
+
+
+def _bands(figures: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    groups = figures.get("groups", {})
+    return list(groups.get("abs_offset_um", {}).items()) if isinstance(groups, Mapping) else []
+
+
+def _quality_row(name: str, row: Mapping[str, Any]) -> str:
+    def show(key: str, form: str) -> str:
+        value = row.get(key)
+        return "-" if value is None else format(value, form)
+
+    cells = [
+        show("n", "d"),
+        show("mae_um", ".1f"),
+        show("mae_steps", ".2f"),
+        show("mae_dof", ".3f"),
+        show("median_um", ".1f"),
+        show("p95_um", ".1f"),
+        show("bias_um", "+.1f"),
+        show("sign_error_rate", ".2%"),
+    ]
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def _limits(card: FocusCard, rig: RigConfig | None) -> list[str]:
+    recorded = [] if rig is None else ["- It was never shown an image of a real microscope."]
+    return [
+        "## Where it ends",
+        "",
+        f"- Offsets beyond ±{card.trained_range_um:g} um were not trained: such answers are marked out of "
+        "range.",
+        "- One worm in the middle of the window. Where the tracker is wrong, so is the focus.",
+        f"- Optics like those of `{card.rig}`; another NA, depth of field or field of view is refused.",
+        *recorded,
+        "",
+    ]

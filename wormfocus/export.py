@@ -1,0 +1,68 @@
+"""`wormfocus export`: from a training run to a bundle for the rig."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from wormfocus.application import app
+
+
+class Quantization(StrEnum):
+    """How a network is made small and fast."""
+
+    STATIC = "static-int8"
+    DYNAMIC = "dynamic-int8"
+    NONE = "float32"
+
+
+@app.command("export")
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder of a finished training run.")],
+    out: Annotated[Path, typer.Option(help="The bundle to write, NAME.tflite; NAME.md goes beside it.")],
+    stacks: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Folder with the run's stacks, may be repeated; where the run found them when absent."
+        ),
+    ] = None,
+    quantization: Annotated[
+        Quantization, typer.Option(help="What becomes int8: all, weights only, or nothing.")
+    ] = Quantization.STATIC,
+    allow_loss: Annotated[
+        bool,
+        typer.Option("--allow-loss", help="Write it even where it is much worse than the float network."),
+    ] = False,
+    cache: Annotated[
+        Path | None, typer.Option(help="Where decoded images are kept; beside the stacks when absent.")
+    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+) -> None:
+    """Turn a training run into a bundle, and measure that very file on specimens never trained on."""
+    import json
+
+    from hw.errors import BundleError, ConfigError
+
+    if out.suffix != ".tflite":
+        raise BundleError(f"{out}: a bundle's name ends in .tflite; rename it")
+    try:
+        from export.build import export_run
+        from training.run import load_run
+    except ImportError as error:
+        raise ConfigError(
+            f"export needs packages that a rig does not have ({error}); pip install 'wormfocus[export]'"
+        ) from error
+
+    bundle, figures = export_run(
+        load_run(run), out, stacks or [], quantization.value, allow_loss=allow_loss, cache=cache
+    )
+    file, parity = figures["file"], figures["parity"]
+    wrong = file["sign_error_rate"]
+    print(
+        f"{out}: {len(bundle.flatbuffer) / 1e6:.2f} MB, MAE {file['mae_um']:.1f} um "
+        f"({file['mae_steps']:.2f} steps), wrong sign {'-' if wrong is None else f'{wrong:.2%}'}, "
+        f"{parity['ratio']:.3f} times the float network's error"
+    )
+    if json_file:
+        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,71 @@
+"""`wormfocus info`: what a bundle is, what it fits and how good it is."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from wormfocus.application import app
+
+if TYPE_CHECKING:
+    from edge.bundle import Bundle
+
+
+@app.command("info")
+def info(
+    bundle: Annotated[
+        str, typer.Argument(help="A .tflite bundle, or the name of a shipped one.")
+    ] = "default",
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole card here.")] = None,
+) -> None:
+    """Show the card of a bundle, after checking that the file is whole."""
+    from edge.bundle import load_bundle
+
+    found = load_bundle(bundle)
+    width = max(len(name) for name, _ in _rows(found))
+    for name, value in _rows(found):
+        print(f"{name:<{width}}  {value}")
+    if json_file:
+        json_file.write_text(found.card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+
+def _rows(bundle: "Bundle") -> list[tuple[str, str]]:
+    card = bundle.card
+    spec, optics, training, parity = card.input, card.optics, card.training, card.parity
+    figures: dict[str, Any] = card.validation
+    wrong = figures.get("sign_error_rate")
+    sigma = f" with deviation (factor {card.outputs.sigma_factor:.2f})" if card.outputs.width > 1 else ""
+    width_um, height_um = spec.field_um
+    rows = [
+        ("bundle", f"{card.name} ({bundle.path})"),
+        ("network", f"{card.architecture}, {card.quantization}, {len(bundle.flatbuffer) / 1e6:.2f} MB"),
+        (
+            "looks at",
+            f"{width_um:.0f} x {height_um:.0f} um, {spec.width_px} x {spec.height_px} px, {card.input_dtype}",
+        ),
+        ("answers", f"signed offset in um{sigma}, trained to ±{card.trained_range_um:g} um"),
+        (
+            "rig",
+            f"{card.rig}: NA {optics.na:g}, {optics.um_per_px:g} um/px, depth of field {optics.dof_um:g} um",
+        ),
+        (
+            "learnt from",
+            f"{training.planes} planes of {training.specimens} specimens, recipe '{training.recipe}'",
+        ),
+    ]
+    if "mae_um" in figures:
+        rows.append(
+            (
+                "error",
+                f"{figures['mae_um']:.1f} um mean, {figures['p95_um']:.1f} um at 95 %, "
+                f"{figures['mae_dof']:.2f} depths of field; "
+                f"wrong sign {'-' if wrong is None else f'{wrong:.2%}'} "
+                f"({figures['n']} images of {figures.get('specimens', '?')} unseen specimens)",
+            )
+        )
+    return [
+        *rows,
+        ("to float", f"{parity.ratio:.3f} times the float network's error ({parity.float_mae_um:.1f} um)"),
+        ("made", f"{card.created.isoformat()}, " + ", ".join(f"{k} {v}" for k, v in card.versions.items())),
+        ("sha256", card.flatbuffer_sha256),
+    ]
