@@ -1,80 +1,35 @@
-"""Where a stack is in focus: the peak of a focus measure, found between the planes, or a reasoned refusal.
+"""Labels: where a stack is in focus, and the sidecar that says so.
 
-A wrong label is worse than none, so a stack is labelled only when its curve has one clear maximum that falls
-off on both sides within the range. In particular, measures of contrast have a *minimum* at the focus of a
-pure phase object, between two lobes.
+Raw data is never rewritten: the label of NAME.ome.tif is NAME.label.json beside it.
 """
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.measure import focus_measure
-from calibration.stack import ZStack, stack_name
+from calibration.measure import DEFAULT_MEASURE, focus_measure
+from calibration.peak import SETTINGS, NoFocusPeak, find_peak
+from calibration.stack import ZStack, read_recording, stack_name
 from hw.errors import StackError
 
 __all__ = [
     "Label",
+    "LabelResult",
     "NoFocusPeak",
-    "Peak",
-    "find_peak",
     "focus_curve",
     "label_path",
     "label_stack",
+    "label_stacks",
     "read_label",
     "write_label",
 ]
-
-MIN_PLANES = 5
-"""Fewest planes that can be labelled: a parabola and something to judge it by."""
-
-FIT_DEPTH = 0.4
-"""Fits take points down to this share of the curve's range below its highest, and no lower."""
-
-MIN_FALL_NOISE = 6.0
-"""The narrowest fit reaches as far as the curve falls by this many deviations of its noise."""
-
-AGREEMENT = 1.5
-"""A wider fit replaces a narrower one when they differ by less than this many of the latter's deviations."""
-
-MIN_FALL = 0.1
-"""Least share of the range by which the curve must fall on either side of the peak."""
-
-DIP_DEPTH = 0.4
-"""A minimum inside the range with rises of this share of the range on both sides is no flank of a peak."""
-
-RIVAL_PROMINENCE = 0.3
-"""A second maximum that stands out by this share of the range rivals the first."""
-
-MAX_ROUGHNESS = 1.0
-"""Von Neumann's ratio above which a curve is noise: 2 for white noise, towards 0 for a smooth curve."""
-
-_SETTINGS = {
-    "fit_depth": FIT_DEPTH,
-    "min_fall_noise": MIN_FALL_NOISE,
-    "agreement": AGREEMENT,
-    "min_fall": MIN_FALL,
-    "dip_depth": DIP_DEPTH,
-    "rival_prominence": RIVAL_PROMINENCE,
-    "max_roughness": MAX_ROUGHNESS,
-}
-
-
-class NoFocusPeak(StackError):
-    """The focus curve has no maximum to be trusted; the message says why."""
-
-
-@dataclass(frozen=True)
-class Peak:
-    """The maximum of a curve: position and standard deviation, in the unit of its positions."""
-
-    position: float
-    sigma: float
 
 
 @dataclass(frozen=True)
@@ -95,7 +50,7 @@ class Label:
     provenance: dict[str, str] = field(default_factory=dict)
 
 
-def focus_curve(stack: ZStack, measure: str = "vollath_f5") -> NDArray[np.float64]:
+def focus_curve(stack: ZStack, measure: str = DEFAULT_MEASURE) -> NDArray[np.float64]:
     """Return a focus measure of every plane, (Z,) float64.
 
     Raises
@@ -107,7 +62,7 @@ def focus_curve(stack: ZStack, measure: str = "vollath_f5") -> NDArray[np.float6
     return np.array([function(plane) for plane in stack.images])
 
 
-def label_stack(stack: ZStack, measure: str = "vollath_f5") -> Label:
+def label_stack(stack: ZStack, measure: str = DEFAULT_MEASURE) -> Label:
     """Label a stack with the peak of a focus measure.
 
     Raises
@@ -125,161 +80,66 @@ def label_stack(stack: ZStack, measure: str = "vollath_f5") -> Label:
     provenance = {
         "measure": measure,
         "planes": str(len(stack.images)),
-        "settings": " ".join(f"{name}={value:g}" for name, value in _SETTINGS.items()),
+        "settings": " ".join(f"{name}={value:g}" for name, value in SETTINGS.items()),
         "version": ours,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
     return Label(peak.position, peak.sigma, "focus measure peak", provenance)
 
 
-def find_peak(positions: NDArray[np.float64], values: NDArray[np.float64]) -> Peak:
-    """Find the one maximum of a focus curve, between its points.
+@dataclass(frozen=True)
+class LabelResult:
+    """What became of one stack.
 
-    Polynomials are fitted by least squares to ever more points around the highest: parabolas to three and
-    five, cubics to more, since focus curves are skewed. The widest fit that agrees with all narrower ones is
-    taken (Lepski's rule), so that a clean curve is followed closely and a noisy one averaged over. The
-    standard deviation holds the noise and, for what the model gets wrong, half the distance to the next
-    narrower fit.
+    Attributes
+    ----------
+    path : the stack
+    outcome : 'labelled' now, 'kept' the label that was there, or 'refused'
+    label : None when refused
+    reason : why it was refused
+    """
+
+    path: Path
+    outcome: Literal["labelled", "kept", "refused"]
+    label: Label | None = None
+    reason: str = ""
+
+
+def label_stacks(
+    paths: Sequence[Path],
+    measure: str = DEFAULT_MEASURE,
+    *,
+    spacing_um: float | None = None,
+    relabel: bool = False,
+    write: bool = True,
+) -> Iterator[LabelResult]:
+    """Label stacks one by one, so that a run that was cut short goes on where it was.
 
     Parameters
     ----------
-    positions : (Z,) in any order and unit
-    values : (Z,) focus measures
+    paths : stacks: TIFF files or folders of planes
+    measure : focus measure
+    spacing_um : for folders whose names give only the planes' order
+    relabel : replace labels that are there
+    write : write sidecars
 
-    Returns
-    -------
-    Peak
-        In the unit of `positions`.
-
-    Raises
+    Yields
     ------
-    NoFocusPeak
-        Too few planes, a flat or noisy curve, a minimum instead of a maximum, several comparable peaks, or
-        a peak at the end of the range.
+    LabelResult
+        One for each stack; one that cannot be read or has no trustworthy peak is refused with the reason.
     """
-    order = np.argsort(positions, kind="stable")
-    z, v = positions[order], values[order]
-    if len(z) < MIN_PLANES:
-        raise NoFocusPeak(f"{len(z)} planes are too few for a label; record at least {MIN_PLANES}")
-    if not np.isfinite(v).all() or (np.diff(z) <= 0).any():
-        raise NoFocusPeak("planes at one position or measures that are not finite; record the stack again")
-    if np.ptp(v) <= 1e-9 * np.abs(v).max():
-        raise NoFocusPeak("flat focus curve; record something with contrast")
-    roughness = float(np.square(np.diff(v)).sum() / np.square(v - v.mean()).sum())
-    if roughness > MAX_ROUGHNESS:
-        raise NoFocusPeak(
-            f"the focus curve is mostly noise (roughness {roughness:.2f}, at most {MAX_ROUGHNESS:g}); "
-            "record more contrast, or a range and step that fit the depth of field"
-        )
-    noise = _noise(z, v)
-    smooth = _smooth(v)
-    _refuse_dip(z, smooth)
-    _refuse_rivals(z, smooth, noise)
-    top = int(smooth.argmax())
-    for side, flank in (("first", smooth[: top + 1]), ("last", smooth[top:])):
-        if smooth[top] - flank.min() < max(MIN_FALL * float(np.ptp(smooth)), 2 * noise):
-            raise NoFocusPeak(
-                f"the focus measure peaks at the end of the range ({z[top]:g} um, {side} plane's side); "
-                "record a range that reaches past focus"
-            )
-    near = slice(max(top - 1, 0), top + 2)
-    return _refine(z, v, near.start + int(v[near].argmax()), noise)
-
-
-def _noise(z: NDArray[np.float64], v: NDArray[np.float64]) -> float:
-    """Estimate the standard deviation of the noise from how far points lie off their neighbours.
-
-    The median keeps out the few points where the curve itself bends.
-    """
-    w = (z[1:-1] - z[:-2]) / (z[2:] - z[:-2])
-    residual = (v[1:-1] - (1 - w) * v[:-2] - w * v[2:]) / np.sqrt(1 + w**2 + (1 - w) ** 2)
-    return float(np.median(np.abs(residual - np.median(residual)))) / 0.6745
-
-
-def _smooth(v: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Smooth with (1, 2, 1) / 4, the ends repeated: enough to keep noise from making peaks of its own."""
-    padded = np.pad(v, 1, mode="edge")
-    return (padded[:-2] + 2 * v + padded[2:]) / 4
-
-
-def _refuse_dip(z: NDArray[np.float64], v: NDArray[np.float64]) -> None:
-    low = int(v.argmin())
-    least = DIP_DEPTH * float(np.ptp(v))
-    if v[: low + 1].max() - v[low] >= least and v[low:].max() - v[low] >= least:
-        raise NoFocusPeak(
-            f"the focus measure has a minimum at {z[low]:g} um and rises on both sides, as for a phase "
-            "object or two layers; label it with a method for such a specimen"
-        )
-
-
-def _refuse_rivals(z: NDArray[np.float64], v: NDArray[np.float64], noise: float) -> None:
-    top = int(v.argmax())
-    least = max(RIVAL_PROMINENCE * float(np.ptp(v)), 3 * noise)
-    for rival in range(len(v)):
-        if abs(rival - top) < 2:
-            continue
-        between = v[min(rival, top) : max(rival, top) + 1].min()
-        if v[rival] - between >= least:
-            raise NoFocusPeak(
-                f"several comparable peaks, at {z[top]:g} um and about {z[rival]:g} um; "
-                "record one specimen at one depth"
-            )
-
-
-def _refine(z: NDArray[np.float64], v: NDArray[np.float64], top: int, noise: float) -> Peak:
-    """Return the maximum by the widest fit around `top` that agrees with all narrower ones."""
-    fits: list[tuple[float, float]] = []
-    smooth = _smooth(v)
-    depth = FIT_DEPTH * float(np.ptp(smooth))
-    for reach in range(1, len(z)):
-        window = slice(max(top - reach, 0), top + reach + 1)
-        fall = smooth[top] - float(smooth[window].min())
-        deepest = fall >= depth
-        # Points that fall by less than the noise say where the noise is highest, not where the curve is.
-        if fall < MIN_FALL_NOISE * noise and not deepest:
-            continue
-        if deepest and fits:
-            break
-        fit = _maximum(z[window], v[window], 2 if reach < 3 else 3, noise)
-        if fit is None:
-            continue
-        if any(abs(fit[0] - position) > AGREEMENT * sigma for position, sigma in fits):
-            break
-        fits.append(fit)
-    if not fits:
-        raise NoFocusPeak(f"no maximum near {z[top]:g} um; the curve is too noisy, record it again")
-    position, sigma = fits[-1]
-    if len(fits) > 1:
-        sigma = float(np.hypot(sigma, 0.5 * (position - fits[-2][0])))
-    return Peak(position, sigma)
-
-
-def _maximum(
-    z: NDArray[np.float64], v: NDArray[np.float64], degree: int, noise: float
-) -> tuple[float, float] | None:
-    """Fit a polynomial and return its maximum within the points and the standard deviation of that.
-
-    The deviation is that of the root of the derivative p'(x) = 0, by first-order propagation of the
-    coefficients' covariance: var(x0) = g C g^T / p''(x0)^2, with g = d p'(x0) / d coefficients.
-    """
-    if len(z) <= degree:
-        return None
-    centre, scale = float(z.mean()), float(np.ptp(z)) / 2
-    x = (z - centre) / scale
-    design = np.vander(x, degree + 1, increasing=True)
-    coefficients, *_ = np.linalg.lstsq(design, v, rcond=None)
-    slope = np.polynomial.Polynomial(coefficients).deriv()
-    bend = slope.deriv()
-    roots = [float(r.real) for r in np.atleast_1d(slope.roots()) if abs(r.imag) < 1e-9]
-    inside = [r for r in roots if x[0] <= r <= x[-1] and bend(r) < 0]
-    if not inside:
-        return None
-    position = inside[0]
-    covariance = noise**2 * np.linalg.inv(design.T @ design)
-    powers = np.arange(degree + 1)
-    gradient = np.where(powers > 0, powers * position ** np.maximum(powers - 1, 0), 0.0)
-    sigma = float(np.sqrt(gradient @ covariance @ gradient)) / abs(float(bend(position)))
-    return centre + scale * position, scale * sigma
+    for path in paths:
+        try:
+            existing = None if relabel else read_label(path)
+            if existing is not None:
+                yield LabelResult(path, "kept", existing)
+                continue
+            label = label_stack(read_recording(path, spacing_um), measure)
+            if write:
+                write_label(path, label)
+            yield LabelResult(path, "labelled", label)
+        except StackError as error:
+            yield LabelResult(path, "refused", reason=str(error).removeprefix(f"{path}: "))
 
 
 def label_path(stack_path: Path) -> Path:

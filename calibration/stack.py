@@ -1,8 +1,11 @@
-"""Z-stacks: what they are, and how they are read and written.
+"""Z-stacks: what they are, where they lie, and how they are read and written.
 
-The code stands in `hw`, whose replayed rig reads stacks too.
+Most of the code stands in `hw`, whose replayed rig reads stacks too.
 """
 
+from pathlib import Path
+
+from hw.errors import StackError
 from hw.plane_folder import read_plane_folder, read_recording
 from hw.zstack import STACK_SUFFIX, ZStack, find_stacks, read_stack, stack_name, write_stack
 
@@ -14,5 +17,23 @@ __all__ = [
     "read_recording",
     "read_stack",
     "stack_name",
+    "stacks_at",
     "write_stack",
 ]
+
+
+def stacks_at(path: Path) -> list[Path]:
+    """Return the stacks that a path stands for: those of a folder, or the one file or folder of planes.
+
+    Raises
+    ------
+    StackError
+        There is nothing at this path.
+    """
+    if not path.exists():
+        raise StackError(
+            f"{path}: no such file or folder; give a folder of *{STACK_SUFFIX} stacks, or a stack"
+        )
+    if path.is_dir() and any(p.name.lower().endswith((STACK_SUFFIX, ".ome.tiff")) for p in path.iterdir()):
+        return find_stacks(path)
+    return [path]

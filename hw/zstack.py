@@ -177,8 +177,8 @@ def read_stack(path: Path) -> ZStack:
         ) from error
     if not ome and not (imagej and imagej.get("spacing")):
         raise StackError(
-            f"{path}: no OME metadata, so the positions of its planes are unknown; "
-            "copy it again if it was cut short, or else write it as OME-TIFF"
+            f"{path}: no OME metadata (truncated, or never had any), so the positions of its planes are "
+            "unknown; copy it again, or write it as OME-TIFF"
         )
     if axes in {"YX", "YXS"}:
         axes, images = f"Z{axes}", images[None]

@@ -1,0 +1,180 @@
+"""Record z-stacks on any rig."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.stack import ZStack
+from hw.config import RigConfig
+from hw.errors import AxisFault, CameraStalled, StackError
+from hw.frame import Frame
+from hw.rig import Rig
+
+__all__ = ["acquire_stack", "plan_positions"]
+
+POLL_S = 0.002
+"""How often the axis is asked whether it stands, s."""
+
+MOVE_SLACK = 2.0
+"""A move may take this many times as long as planned, and a second more, before it counts as failed."""
+
+
+def plan_positions(
+    config: RigConfig,
+    centre_um: float | None = None,
+    span_um: float | None = None,
+    step_um: float | None = None,
+) -> NDArray[np.float64]:
+    """Return the lens positions of a stack in steps, ascending, both ends inclusive.
+
+    Parameters
+    ----------
+    config : the rig file
+    centre_um : middle of the stack, um; the middle of the axis's travel when absent
+    span_um : from the first to the last plane, um; by default `control.search_span_um`, as far as it fits
+    step_um : distance between planes, um; a quarter of the depth of field when absent
+
+    Raises
+    ------
+    StackError
+        The range is empty or reaches past the axis's limits.
+    """
+    scale, low, high = config.axis.um_per_step, config.axis.min_steps, config.axis.max_steps
+    # Room to take up the backlash before the first plane.
+    low += _run_up_steps(config)
+    centre = (low + high) / 2 if centre_um is None else centre_um / scale
+    fits = 2 * min(centre - low, high - centre)
+    span = min(config.control.search_span_um / scale, fits) if span_um is None else span_um / scale
+    step = (config.optics.dof_um / 4 if step_um is None else step_um) / scale
+    if not (span > 0 and 0 < step <= span):
+        raise StackError(
+            f"a stack of {span * scale:g} um in steps of {step * scale:g} um has no planes; choose others"
+        )
+    if span > fits * (1 + 1e-9):
+        raise StackError(
+            f"a stack of {span * scale:g} um about {centre * scale:g} um reaches past the axis's limits "
+            f"{low * scale:g} to {high * scale:g} um; choose a smaller --span-um or another --centre-um"
+        )
+    intervals = math.floor(span / step + 1e-9)
+    return centre + step * (np.arange(intervals + 1, dtype=np.float64) - intervals / 2)
+
+
+def acquire_stack(
+    rig: Rig,
+    positions_steps: Sequence[float] | NDArray[np.float64],
+    *,
+    specimen: str = "",
+    progress: Callable[[int, int], None] | None = None,
+) -> ZStack:
+    """Record one frame at each lens position.
+
+    Every position is approached from below, the first one after a run-up of twice the backlash, so that the
+    play of the screw is always taken up the same way. A frame counts when its exposure began after the lens
+    had settled, and its plane's position is where the frame says that the lens was. The axis is homed first
+    if it was not.
+
+    Parameters
+    ----------
+    rig : an open rig
+    positions_steps : (Z,) lens positions, all different, in steps; they are visited in ascending order
+    specimen : name of what is under the lens
+    progress : called with the number of planes recorded and of all
+
+    Returns
+    -------
+    ZStack
+        Ascending; grey where the three channels of every frame are equal.
+
+    Raises
+    ------
+    StackError
+        No positions, two that are equal, or no room to take up the backlash below the lowest.
+    AxisFault
+        A position past the limits, a fault, or a lens that does not come to rest.
+    CameraStalled
+        No frame of a lens at rest arrives in time.
+    """
+    positions = np.sort(np.asarray(positions_steps, dtype=np.float64))
+    if positions.size == 0 or (np.diff(positions) <= 0).any():
+        raise StackError("a stack needs positions, all different; choose another range")
+    run_up = _run_up_steps(rig.config)
+    if positions[0] - run_up < rig.axis.limits_steps[0]:
+        raise StackError(
+            f"no room to take up the backlash below {positions[0]:g} steps; begin {run_up:g} steps or more "
+            f"above the lower limit of {rig.axis.limits_steps[0]:g}"
+        )
+    if not rig.axis.homed:
+        rig.axis.home()
+        _wait_for_rest(rig)
+    if run_up > 0 or rig.axis.position_steps > positions[0]:
+        _move(rig, float(positions[0]) - run_up)
+    frames = rig.camera.frames()
+    planes: list[Frame] = []
+    for number, position in enumerate(positions, 1):
+        _move(rig, float(position))
+        planes.append(_frame_at_rest(rig, frames))
+        if progress is not None:
+            progress(number, len(positions))
+    images = np.stack([frame.pixels for frame in planes])
+    if (images == images[..., :1]).all():
+        images = images[..., 0]
+    scale = rig.axis.um_per_step
+    return ZStack(
+        np.ascontiguousarray(images),
+        np.array([frame.lens_steps * scale for frame in planes]),
+        rig.config.optics.um_per_px,
+        specimen,
+        {
+            "rig": rig.config.name,
+            "source": rig.notice or "hardware",
+            "um_per_step": f"{scale:g}",
+            "dof_um": f"{rig.config.optics.dof_um:g}",
+            "na": f"{rig.config.optics.na:g}",
+        },
+    )
+
+
+def _run_up_steps(config: RigConfig) -> float:
+    return 2 * config.axis.backlash_steps
+
+
+def _move(rig: Rig, steps: float) -> None:
+    rig.axis.move_to(steps)
+    _wait_for_rest(rig)
+
+
+def _wait_for_rest(rig: Rig) -> None:
+    """Wait until the lens has settled, for a bounded time."""
+    axis, config = rig.axis, rig.config.axis
+    planned_s = (
+        abs(axis.target_steps - axis.position_steps) / config.max_speed_steps_s
+        + 2 * config.max_speed_steps_s / config.acceleration_steps_s2
+        + config.settle_s
+    )
+    end_s = rig.clock.now() + MOVE_SLACK * planned_s + 1.0
+    while axis.moving:
+        if axis.fault is not None:
+            raise AxisFault(axis.fault)
+        if rig.clock.now() > end_s:
+            raise AxisFault(
+                f"the lens did not come to rest at {axis.target_steps:g} steps in time; "
+                "check the axis with 'wormfocus doctor'"
+            )
+        rig.clock.sleep(POLL_S)
+    if axis.fault is not None:
+        raise AxisFault(axis.fault)
+
+
+def _frame_at_rest(rig: Rig, frames: Iterator[Frame]) -> Frame:
+    """Return the first frame whose exposure starts from now on."""
+    settled_s = rig.clock.now()
+    camera = rig.config.camera
+    end_s = settled_s + camera.stall_timeout_s + (camera.latency_frames + 2) / camera.fps + camera.exposure_s
+    for frame in frames:
+        if frame.exposure_start_s >= settled_s and not frame.lens_moving:
+            return frame
+        if rig.clock.now() > end_s:
+            break
+    raise CameraStalled("the camera delivered no frame of the lens at rest in time; check its connection")

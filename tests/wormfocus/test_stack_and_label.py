@@ -1,0 +1,65 @@
+import json
+
+import numpy as np
+import pytest
+
+from calibration.stack import ZStack, read_stack, write_stack
+from wormfocus.command import main
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """Vertical contrast that peaks at 6 um."""
+    positions = np.arange(0.0, 21.0, 1.0)
+    stripes = np.where(np.arange(32) // 4 % 2, 1.0, -1.0)[:, None] * np.ones(24)
+    images = [120 + 100 * np.exp(-((z - 6) ** 2) / 18) * stripes for z in positions]
+    path = tmp_path / "recording.ome.tif"
+    write_stack(path, ZStack(np.stack(images).astype(np.uint8), positions, 2.0))
+    return path
+
+
+def test_record_label_and_look(recording, tmp_path, capsys):
+    out, figures = tmp_path / "stacks", tmp_path / "figures.json"
+    arguments = ["stack", "--rig", "replay", "--stack", str(recording), "--out", str(out), "--step-um", "1"]
+    assert main([*arguments, "-n", "2", "--json", str(figures)]) == 0
+    assert "REPLAYED" in capsys.readouterr().out
+    assert main([*arguments, "--specimen", "ann"]) == 0
+    names = sorted(p.name for p in out.iterdir())
+    assert names == [f"replay_000{n}.ome.tif" for n in (1, 2, 3)], "numbers go on, nothing is replaced"
+    assert [stack["planes"] for stack in json.loads(figures.read_text())["stacks"]] == [21, 21]
+    np.testing.assert_array_equal(read_stack(out / names[0]).images, read_stack(recording).images)
+    assert read_stack(out / names[0]).specimen == "replay_0001"
+    assert read_stack(out / names[2]).specimen == "ann"
+
+    (out / "cut.ome.tif").write_bytes((out / names[0]).read_bytes()[:3000])
+    assert main(["label", str(out), "--json", str(figures)]) == 0
+    text = capsys.readouterr().out
+    assert "3 labelled, 0 kept, 1 refused" in text
+    assert "truncated" in text
+    result = json.loads(figures.read_text())
+    assert (result["labelled"], result["refused"]) == (3, 1)
+    assert result["results"][1]["focus_um"] == pytest.approx(6, abs=0.2)
+    assert main(["label", str(out)]) == 0
+    assert "0 labelled, 3 kept, 1 refused" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["label", "nowhere"], "no such file or folder"),
+        (["label", "{tmp}/cut.ome.tif"], "truncated"),
+        (["label", "{tmp}", "--measure", "volath_f5"], "did you mean 'vollath_f5'"),
+        (["stack", "--rig", "replay", "--out", "{tmp}/o"], "--stack"),
+        (["stack", "--rig", "worm_tracker", "--out", "{tmp}/o", "--spacing-um", "3"], "replayed rig only"),
+        (["stack", "--rig", "replay", "--stack", "{tmp}/cut.ome.tif", "--out", "{tmp}/o"], "truncated"),
+        (["stack", "--rig", "replay", "--stack", "{stack}", "--out", "{tmp}/o", "--span-um", "99"], "limits"),
+        (["stack", "--rig", "replay", "--stack", "{stack}", "--out", "{stack}"], "folder"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(recording, tmp_path, capsys, arguments, reason):
+    (tmp_path / "cut.ome.tif").write_bytes(recording.read_bytes()[:3000])
+    filled = [a.format(tmp=tmp_path, stack=recording) for a in arguments]
+    assert main(filled) == 2
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert reason in lines[0]
