@@ -236,7 +236,7 @@ class Scene:
         return max(abs(e) for t, e in self.camera.errors_um if t >= after_s)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_scene() -> Callable[..., Scene]:
     """Build a scene: lens at `start_steps`, focal plane at `plane(t)` steps."""
 
@@ -255,7 +255,7 @@ def make_scene() -> Callable[..., Scene]:
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_config() -> Callable[..., RigConfig]:
     """Build the configuration of a fake rig with single values changed."""
     return reference_config
