@@ -42,9 +42,9 @@ def plan_positions(
         The range is empty or reaches past the axis's limits.
     """
     scale, low, high = config.axis.um_per_step, config.axis.min_steps, config.axis.max_steps
+    centre = (low + high) / 2 if centre_um is None else centre_um / scale
     # Room to take up the backlash before the first plane.
     low += _run_up_steps(config)
-    centre = (low + high) / 2 if centre_um is None else centre_um / scale
     fits = 2 * min(centre - low, high - centre)
     span = min(config.control.search_span_um / scale, fits) if span_um is None else span_um / scale
     step = (config.optics.dof_um / 4 if step_um is None else step_um) / scale

@@ -120,6 +120,7 @@ def test_positions_by_default_fit_the_rig():
     config = load_rig("worm_tracker")
     positions = plan_positions(config)
     scale = config.axis.um_per_step
+    assert positions.mean() == pytest.approx(0), "the middle of the travel"
     assert np.ptp(positions) * scale == pytest.approx(
         config.control.search_span_um, abs=config.optics.dof_um / 4
     )
