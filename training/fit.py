@@ -70,7 +70,8 @@ def train(
     ----------
     recipe : what to train and how
     stacks : folders of stacks
-    out : the run's folder; a run of the same recipe and data in it is resumed
+    out : the run's folder; a run of the same recipe and data in it is resumed, with a new time limit if the
+        recipe has one
     cache : where decoded images are kept; `.prepared` in the first folder of stacks when absent
     bar : show a progress bar instead of a line per epoch
     tell : takes lines meant for a person
@@ -201,13 +202,17 @@ def _fit(
             enable_model_summary=False,
             log_every_n_steps=50,
         )
-        # The checkpoint is this program's own, with the state of its callbacks in it.
-        trainer.fit(
-            task,
-            datamodule=_Data(record, data, rows),
-            ckpt_path=resume if resume.is_file() else None,
-            weights_only=False,
-        )
+        try:
+            # The checkpoint is this program's own, with the state of its callbacks in it.
+            trainer.fit(
+                task,
+                datamodule=_Data(record, data, rows),
+                ckpt_path=resume if resume.is_file() else None,
+                weights_only=False,
+            )
+        except SystemExit as stopped:
+            # What Lightning makes of an interruption; the caller shall see it as what it was.
+            raise KeyboardInterrupt from stopped
     if task.progress < 1:
         return None
     return out / "best.ckpt"
@@ -268,10 +273,14 @@ def _resumable(out: Path, recipe: Recipe, data: str) -> RunRecord | None:
     if not (out / RECORD).is_file():
         return None
     record = read_record(out)
-    for what, same in (("recipe", record.recipe == recipe), ("data", record.fingerprint == data)):
+    # A run may be given more or less time when it goes on; it is the same run.
+    resumed = record.model_copy(
+        update={"recipe": record.recipe.model_copy(update={"max_minutes": recipe.max_minutes})}
+    )
+    for what, same in (("recipe", resumed.recipe == recipe), ("data", record.fingerprint == data)):
         if not same:
             raise ConfigError(f"{out}: holds a run of another {what}; give another folder with --out")
-    return record
+    return resumed
 
 
 def _measured_normalisation(data: Prepared, rows: NDArray[np.int64]) -> Normalisation:

@@ -34,6 +34,9 @@ class FocusNet(nn.Module):
             stages.extend(_Residual(after) for _ in range(count))
         self.stages = nn.Sequential(*stages)
         self.head = nn.Linear(widths[-1], outputs)
+        # Starts by saying "in focus, give or take the scale", and not something random with confidence.
+        nn.init.normal_(self.head.weight, std=0.01)
+        nn.init.zeros_(self.head.bias)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map (N, 3, H, W) to (N, outputs)."""

@@ -8,8 +8,9 @@ from training.recipe import LossConfig
 
 __all__ = ["LOG_SIGMA_LIMITS", "loss", "split_outputs"]
 
-# In units of the scale: sigma between 0.1 % and 20 times of it, so that no likelihood runs away.
-LOG_SIGMA_LIMITS = (-7.0, 3.0)
+# In units of the scale: sigma between 2 % and 20 times of it. Below, one surprise in a batch would outweigh
+# everything else that it teaches.
+LOG_SIGMA_LIMITS = (-4.0, 3.0)
 
 
 def split_outputs(outputs: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -125,7 +126,7 @@ def _decode(
     progress: Callable[[int, int], None],
 ) -> None:
     """Write images as they come and the index last: without an index there is no cache."""
-    rows: list[tuple[int, _Decoded]] = []
+    columns: dict[str, list[NDArray[Any]]] = {"offsets_um": [], "margins": [], "views": [], "specimen": []}
     names: dict[str, int] = {}
     frame = (spec.height_px + 2 * margin_px, spec.width_px + 2 * margin_px, 3)
     with pixels.open("wb") as sink:
@@ -135,19 +136,17 @@ def _decode(
                 height, width = view.images.shape[1:3]
                 block[:, :height, :width] = view.images
                 sink.write(block.data)
-                names.setdefault(view.specimen, len(names))
-                rows.append((len(block), view))
+                count = len(block)
+                specimen = names.setdefault(view.specimen, len(names))
+                columns["offsets_um"].append(view.offsets_um.astype(np.float32))
+                columns["margins"].append(np.tile(np.array(view.margins, np.uint8), (count, 1)))
+                columns["views"].append(np.full(count, view.view, np.uint8))
+                columns["specimen"].append(np.full(count, specimen, np.int32))
             progress(done, len(stacks))
-    counts = [count for count, _ in rows]
     partial = index.with_suffix(".partial.npz")
-    np.savez(
-        partial,
-        offsets_um=np.concatenate([view.offsets_um for _, view in rows]).astype(np.float32),
-        margins=np.repeat(np.array([view.margins for _, view in rows], np.uint8), counts, axis=0),
-        views=np.repeat(np.array([view.view for _, view in rows], np.uint8), counts),
-        specimen=np.repeat(np.array([names[view.specimen] for _, view in rows], np.int32), counts),
-        specimens=np.array(list(names)),
-    )
+    table = {name: np.concatenate(parts) for name, parts in columns.items()}
+    table["specimens"] = np.array(list(names))
+    np.savez(partial, allow_pickle=False, **table)
     partial.replace(index)
 
 

@@ -73,6 +73,12 @@ def test_a_sitting_that_ended_early_is_no_finished_run(recipe, stacks, tmp_path,
     assert not read_record(tmp_path).finished
     with pytest.raises(ConfigError, match="has not finished"):
         load_run(tmp_path)
+    # With the time up it finishes with what it has; anything else would be another run.
+    shorter = recipe.model_copy(update={"max_minutes": 1e-6})
+    run = train(shorter, [stacks], tmp_path, cache=cache, tell=lambda line: None)
+    assert run is not None
+    with (tmp_path / "metrics.csv").open() as file:
+        assert [int(row["images"]) for row in csv.DictReader(file)] == [320, 320 + recipe.batch]
     other = recipe.model_copy(update={"learning_rate": 1e-4})
     with pytest.raises(ConfigError, match="another recipe"):
         train(other, [stacks], tmp_path, cache=cache, tell=lambda line: None)

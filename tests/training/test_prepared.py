@@ -1,10 +1,11 @@
 import math
 
+import cv2
 import numpy as np
 import pytest
 
 from calibration.label import read_label
-from calibration.stack import ZStack, read_stack
+from calibration.stack import ZStack, read_stack, write_stack
 from edge.bundle import InputSpec
 from hw.errors import StackError
 from training.labelled import LabelledStack, collect, fingerprint
@@ -56,16 +57,29 @@ def test_fingerprint_depends_on_labels_and_not_on_order(stacks):
     assert fingerprint(moved) != fingerprint(labelled) != fingerprint(labelled[1:])
 
 
-def test_stacks_without_label_are_labelled_and_it_is_said(tmp_path, fake_stack):
-    path = fake_stack(tmp_path, 0, label=False)
+def write_unlabelled(path, spreads):
+    base = np.random.default_rng(1).integers(0, 256, (64, 64, 3), np.uint8)
+    planes = np.stack([cv2.GaussianBlur(base, (0, 0), spread) for spread in spreads])
+    write_stack(path, ZStack(planes, 50.0 * np.arange(len(planes)), 3.1))
+
+
+def test_stacks_without_label_are_labelled_and_it_is_said(tmp_path):
+    write_unlabelled(tmp_path / "a.ome.tif", [1 + abs(plane - 4) / 2 for plane in range(9)])
+    write_unlabelled(tmp_path / "b.ome.tif", [1 + plane / 2 for plane in range(9)])
     lines = []
     (labelled,) = collect([tmp_path], lines.append)
-    stack = read_stack(path)
-    # The sharpest plane is the one nearest to focus, which the made-up stack has near the middle.
-    assert stack.positions_um.min() < labelled.focus_um < stack.positions_um.max()
-    assert len(lines) == 1
-    assert "1 stacks had no label" in lines[0]
-    assert read_label(path) is None
+    assert labelled.path.name == "a.ome.tif"
+    assert labelled.focus_um == pytest.approx(200, abs=5)
+    assert "left out" in lines[0]
+    assert "b.ome.tif" in lines[0]
+    assert "1 stacks had no label" in lines[1]
+    assert read_label(labelled.path) is None
+
+
+def test_nothing_to_learn_from_is_an_error(tmp_path):
+    write_unlabelled(tmp_path / "b.ome.tif", [1 + plane / 2 for plane in range(9)])
+    with pytest.raises(StackError, match="run 'wormfocus label'"):
+        collect([tmp_path], print)
 
 
 def test_a_stack_without_a_name_is_its_own_specimen(tmp_path, fake_stack):
