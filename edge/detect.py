@@ -11,7 +11,7 @@ map of local energy,
 where edges of either sign count, and darkness counts as an edge of its depth over w / k. Outlines of `e` are
 taken at several levels above its noise, as in a component tree (maximally stable regions: Matas et al., Image
 and Vision Computing 22, 2004), each outline is judged as a ribbon of so much length, width and contrast, and
-of outlines inside one another the most worm-like stays.
+of outlines inside one another those stay that are worth most as worms.
 """
 
 import math
@@ -24,6 +24,9 @@ from numpy.typing import NDArray
 from hw.frame import Box
 
 __all__ = ["Detector", "WormLike"]
+
+# As OpenCV gives it: (N, 1, 2) columns and rows.
+_Outline = NDArray[np.int32]
 
 # A worm this many pixels wide carries all that is needed to find it, and little noise.
 _WORK_WIDTH_PX = 8.0
@@ -97,22 +100,22 @@ class Detector:
         Returns
         -------
         list of WormLike
-            None overlaps a better one by more than half of the smaller box.
+            None lies inside another's outline.
         """
         energy = self._energy(self._reduce(pixels))
         # Every third pixel of every third row is plenty for a median, at a tenth of the time.
         sample = energy[::3, ::3]
         median = float(np.median(sample))
         deviation = max(1.4826 * float(np.median(np.abs(sample - median))), _NOISE_FLOOR)
-        found: list[WormLike] = []
-        for level in self._levels(median, deviation, float(energy.max())):
-            found.extend(self._outlined(energy, level, median, deviation, pixels.shape[:2]))
-        found.sort(key=lambda w: -w.score)
-        kept: list[WormLike] = []
-        for worm in found:
-            if all(_overlap(worm.box, other.box) <= 0.5 for other in kept):
-                kept.append(worm)
-        return kept
+        kept: list[tuple[WormLike, _Outline]] = []
+        # From the highest level down: an outline replaces those inside it unless they are worth more.
+        for level in reversed(self._levels(median, deviation, float(energy.max()))):
+            for worm, outline in self._outlined(energy, level, median, deviation, pixels.shape[:2]):
+                inside = [k for k in kept if _contains(outline, k[1])]
+                if _worth(worm) >= sum(_worth(k[0]) for k in inside):
+                    kept = [k for k in kept if not any(k is i for i in inside)]
+                    kept.append((worm, outline))
+        return sorted((worm for worm, _ in kept), key=lambda w: -w.score)
 
     def _reduce(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Green channel, averaged over squares of `reduction` pixels: the least noise of the three."""
@@ -155,11 +158,12 @@ class Detector:
         median: float,
         deviation: float,
         frame_size: tuple[int, ...],
-    ) -> list[WormLike]:
+    ) -> list[tuple[WormLike, _Outline]]:
+        """Objects that stand out at a level, with their outlines in the reduced image."""
         mask = (energy > level).view(np.uint8)
         outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         found = []
-        for outline in outlines:
+        for outline in (np.asarray(o, np.int32) for o in outlines):
             # The outline runs through the centres of its pixels: half a pixel is missing all around.
             half_perimeter = cv2.arcLength(outline, True) / 2
             if half_perimeter * self._um_per_px < 0.3 * self._length_um:
@@ -179,16 +183,19 @@ class Detector:
             unbroken = _flat_top(max(core, 1.0) * self._um_per_px / length_um, 0.5, 2.0, 0.3)
             moments = cv2.moments(inside, True)
             found.append(
-                WormLike(
-                    centre_px=(
-                        (x + moments["m10"] / moments["m00"] + 0.5) * self._reduction,
-                        (y + moments["m01"] / moments["m00"] + 0.5) * self._reduction,
+                (
+                    WormLike(
+                        centre_px=(
+                            (x + moments["m10"] / moments["m00"] + 0.5) * self._reduction,
+                            (y + moments["m01"] / moments["m00"] + 0.5) * self._reduction,
+                        ),
+                        box=self._full_box(x, y, width, height, frame_size),
+                        length_um=length_um,
+                        width_um=width_um,
+                        contrast=contrast,
+                        score=shape * unbroken * _visibility(contrast),
                     ),
-                    box=self._full_box(x, y, width, height, frame_size),
-                    length_um=length_um,
-                    width_um=width_um,
-                    contrast=contrast,
-                    score=shape * unbroken * _visibility(contrast),
+                    outline,
                 )
             )
         return found
@@ -238,10 +245,15 @@ def _visibility(contrast: float) -> float:
     return 1 - math.exp(-max(0.0, contrast - _LOWEST_LEVEL) / 8)
 
 
-def _overlap(a: Box, b: Box) -> float:
-    """Shared area as a share of the smaller box."""
-    width = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
-    height = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
-    if width <= 0 or height <= 0:
-        return 0.0
-    return width * height / min(a.width * a.height, b.width * b.height)
+def _worth(worm: WormLike) -> float:
+    """Weigh an object against what lies inside it.
+
+    Two whole worms are worth more than the heap that they form, and one whole worm more than its halves.
+    """
+    return max(0.0, worm.score - 0.4) + 0.05 * worm.score
+
+
+def _contains(outer: _Outline, inner: _Outline) -> bool:
+    """Whether the outline of a higher level lies inside this one; level sets are nested, so a point tells."""
+    x, y = (int(v) for v in inner[0, 0])
+    return cv2.pointPolygonTest(outer, (x, y), False) >= 0
