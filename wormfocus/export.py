@@ -49,7 +49,7 @@ def export(
     try:
         from export.build import export_run
         from training.run import load_run
-    except ImportError as error:
+    except ModuleNotFoundError as error:
         raise ConfigError(
             f"export needs packages that a rig does not have ({error}); pip install 'wormfocus[export]'"
         ) from error

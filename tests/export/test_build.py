@@ -1,0 +1,126 @@
+"""From a run's folder to a bundle, through the command."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs the export extra")
+pytest.importorskip("ai_edge_quantizer", reason="needs the export extra")
+
+from calibration.stack import read_stack
+from edge.bundle import Predictor, check_fits, load_bundle
+from export import build
+from export.build import round_up
+from export.data import calibration_rows
+from hw.config import load_rig
+from wormfocus.command import main
+
+
+@pytest.fixture(scope="module")
+def exported(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle")
+    arguments = ["export", str(small_run), "--out", str(folder / "small.tflite")]
+    assert main([*arguments, "--json", str(folder / "figures.json")]) == 0
+    return folder
+
+
+def test_the_bundle_runs_on_the_rig(exported: Path, small_run: Path) -> None:
+    bundle = load_bundle(exported / "small.tflite")
+    check_fits(bundle.card, load_rig("worm_tracker"))
+    predictor = Predictor(bundle)
+    stack = read_stack(small_run / "stacks" / "worm_tracker_sim-5.ome.tif")
+    for image, position in zip(stack.images, stack.positions_um, strict=True):
+        prediction = predictor.predict(image)
+        assert prediction.offset_um == pytest.approx(50.0 - position, abs=200)
+        assert prediction.sigma_um == pytest.approx(np.exp(-1) * 500 * 1.25, rel=0.02)
+
+
+def test_the_card_tells_where_it_comes_from(exported: Path) -> None:
+    card = load_bundle(exported / "small.tflite").card
+    assert (card.name, card.architecture, card.rig) == ("small", "tests_small", "worm_tracker")
+    assert (card.quantization, card.input_dtype, card.outputs.kind) == (
+        "static-int8",
+        "float32",
+        "offset_sigma",
+    )
+    assert (card.outputs.scale_um, card.outputs.sigma_factor, card.trained_range_um) == (500, 1.25, 990)
+    assert (card.training.specimens, card.training.planes) == (3, 36)
+    assert "torch" in card.versions
+
+
+def test_it_is_measured_on_new_specimens_only(exported: Path) -> None:
+    card = load_bundle(exported / "small.tflite").card
+    figures = json.loads((exported / "figures.json").read_text())
+    # Two of six specimens are the test, of twelve planes each.
+    assert card.parity.n == card.validation["n"] == figures["file"]["n"] == 24
+    assert card.validation["specimens"] == 2
+    assert figures["file"] == card.validation
+    assert figures["parity"] == card.parity.model_dump()
+    assert figures["float"]["mae_um"] == pytest.approx(card.parity.float_mae_um)
+    assert 0 < card.parity.mean_abs_difference_um < 50
+
+
+def test_a_model_card_lies_beside_it(exported: Path) -> None:
+    text = (exported / "small.md").read_text()
+    assert text.startswith("# small\n")
+    assert "wormfocus simulate --rig worm_tracker_sim --seed 0 -n 6 --planes 12 --range-um 990" in text
+    assert "wormfocus export RUN --stacks STACKS --quantization static-int8 --out small.tflite" in text
+
+
+def test_info_shows_the_card(exported: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(exported / "small.tflite"), "--json", str(exported / "card.json")]) == 0
+    shown = capsys.readouterr().out
+    assert "tests_small, static-int8" in shown
+    assert "24 images of 2 unseen specimens" in shown
+    assert json.loads((exported / "card.json").read_text())["name"] == "small"
+
+
+def test_too_much_loss_is_refused_unless_allowed(
+    small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(build, "MAX_RATIO", 0.5)
+    out = tmp_path / "lossy.tflite"
+    arguments = ["export", str(small_run), "--out", str(out), "--quantization", "dynamic-int8"]
+    assert main(arguments) == 2
+    message = capsys.readouterr().err.strip()
+    assert "dynamic-int8 has" in message
+    assert message.endswith("insist with --allow-loss")
+    assert list(tmp_path.iterdir()) == []
+    assert main([*arguments, "--allow-loss"]) == 0
+    assert load_bundle(out).card.quantization == "dynamic-int8"
+
+
+def test_stacks_without_new_specimens_are_refused(
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (0, 3):
+        for path in (small_run / "stacks").glob(f"worm_tracker_sim-{seed}.*"):
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    out = tmp_path / "b.tflite"
+    assert main(["export", str(small_run), "--stacks", str(tmp_path), "--out", str(out)]) == 2
+    assert "none of 2 specimens is new, to test on" in capsys.readouterr().err
+
+
+def test_a_name_that_is_no_bundles_is_refused(small_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", str(small_run), "--out", "worm.onnx"]) == 2
+    assert "a bundle's name ends in .tflite" in capsys.readouterr().err
+
+
+def test_calibration_covers_specimens_and_offsets() -> None:
+    rng = np.random.default_rng(0)
+    specimen = np.repeat(np.arange(20, dtype=np.int32), 30)
+    offsets_um = rng.uniform(-1500, 1500, 600).astype(np.float32)
+    rows = calibration_rows(specimen, offsets_um, 100, seed=1)
+    assert len(rows) == len(set(rows.tolist())) >= 90
+    assert set(specimen[rows]) == set(range(20))
+    counts, _ = np.histogram(offsets_um[rows], bins=10, range=(-1500, 1500))
+    assert counts.min() >= 6
+
+
+@pytest.mark.parametrize(
+    ("value", "rounded"), [(1499.8, 1500), (987, 990), (1500, 1500), (0.0123, 0.013), (101, 110)]
+)
+def test_ranges_are_rounded_up(value: float, rounded: float) -> None:
+    assert round_up(value) == pytest.approx(rounded, rel=1e-12)

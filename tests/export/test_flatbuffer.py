@@ -1,0 +1,21 @@
+"""Looking into flatbuffers; the shift itself is tested with quantization."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from export.flatbuffer import first_convolution, shift_outputs
+
+TINT = Path(__file__).parents[1] / "edge" / "networks" / "tint_float32.tflite"
+
+
+def test_the_first_convolution_is_found_by_name() -> None:
+    name = first_convolution(TINT.read_bytes())
+    assert name is not None
+    assert "Conv2d_conv" in name
+
+
+def test_a_network_without_a_linear_end_cannot_be_shifted() -> None:
+    with pytest.raises(ValueError, match="does not end in a fully connected layer"):
+        shift_outputs(TINT.read_bytes(), np.zeros(2, np.float32))

@@ -1,0 +1,93 @@
+"""The model card says what the bundle says, in words."""
+
+from datetime import date
+
+from edge.bundle import FocusCard
+from export.model_card import model_card, spread
+from hw.config import load_rig
+
+
+def make_card() -> FocusCard:
+    band = {
+        "n": 7,
+        "mae_um": 31.25,
+        "mae_steps": 6.25,
+        "mae_dof": 0.142,
+        "median_um": 20.0,
+        "p95_um": 90.0,
+        "bias_um": -2.5,
+        "sign_error_rate": None,
+    }
+    return FocusCard.model_validate(
+        {
+            "name": "worm",
+            "architecture": "focusnet_small",
+            "input": {"width_px": 192, "height_px": 96, "um_per_px": 3.0},
+            "normalisation": {"mean": (0.5, 0.5, 0.5), "std": (0.2, 0.2, 0.2)},
+            "input_dtype": "float32",
+            "outputs": {"kind": "offset_sigma", "scale_um": 500.0},
+            "trained_range_um": 1500.0,
+            "rig": "worm_tracker",
+            "optics": {"um_per_px": 1.55, "na": 0.05, "dof_um": 220.0},
+            "training": {
+                "recipe": "default",
+                "fingerprint": "0123456789abcdef" * 4,
+                "specimens": 90,
+                "planes": 720,
+                "seed": 3,
+                "specimens_sha256": "ab" * 32,
+            },
+            "validation": {
+                "specimens": 40,
+                **band,
+                "n": 400,
+                "sign_error_rate": 0.0125,
+                "groups": {"abs_offset_um": {"0-110": band}},
+            },
+            "parity": {
+                "n": 400,
+                "float_mae_um": 31.0,
+                "file_mae_um": 31.25,
+                "ratio": 1.008,
+                "mean_abs_difference_um": 1.5,
+            },
+            "quantization": "static-int8",
+            "created": date(2026, 11, 21),
+            "flatbuffer_sha256": "cd" * 32,
+            "versions": {"torch": "2.13.0"},
+        }
+    )
+
+
+def test_every_figure_is_the_cards() -> None:
+    text = model_card(make_card(), ["wormfocus export RUN"], None, 1_840_000)
+    for part in (
+        "`focusnet_small`, static-int8, 1.84 MB",
+        "576 x 288 um around the worm, 192 x 96 pixels of 3 um",
+        "720 planes of 90 specimens, recipe `default`, seed 3",
+        "on 400 images of 40 specimens",
+        "| all | 400 | 31.2 | 6.25 | 0.142 | 20.0 | 90.0 | -2.5 | 1.25% |",
+        "| 0-110 | 7 | 31.2 | 6.25 | 0.142 | 20.0 | 90.0 | -2.5 | - |",
+        "ratio 1.008",
+        "```\nwormfocus export RUN\n```",
+        "Made with torch 2.13.0.",
+    ):
+        assert part in text
+    assert "simulated" not in text
+
+
+def test_simulated_specimens_come_with_their_spread() -> None:
+    rig = load_rig("worm_tracker_sim")
+    assert rig.simulation is not None
+    text = model_card(make_card(), [], rig, 1)
+    low, high = rig.simulation.optics.na if isinstance(rig.simulation.optics.na, tuple) else (0, 0)
+    assert low < high
+    assert f"| optics.na | {low:g} | {high:g} |" in text
+    assert "**simulated**, on the rig `worm_tracker_sim`" in text
+    assert "never shown an image of a real microscope" in text
+    assert "| axis." not in text
+
+
+def test_spread_takes_pairs_only() -> None:
+    section = {"a": (1, 2), "b": 3.0, "c": {"d": [0.5, 1]}, "e": ({"f": (4, 5)}, {"f": 6}), "g": (1, 2, 3)}
+    assert list(spread(section)) == [("a", 1, 2), ("c.d", 0.5, 1), ("e[0].f", 4, 5)]

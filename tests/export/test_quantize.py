@@ -1,0 +1,101 @@
+"""Converting and quantizing a small network."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="needs the export extra")
+pytest.importorskip("ai_edge_quantizer", reason="needs the export extra")
+
+from edge.bundle import Network
+from export import quantize as quantize_module
+from export.convert import convert
+from export.parity import file_outputs, float_outputs, normalise
+from export.quantize import quantize
+from training.run import Run, load_run
+
+Samples = Callable[[int, int], tuple[np.ndarray, np.ndarray]]
+
+
+@pytest.fixture(scope="module")
+def run(small_run: Path) -> Run:
+    return load_run(small_run)
+
+
+@pytest.fixture(scope="module")
+def flatbuffer(run: Run) -> bytes:
+    return convert(run.network, run.input)
+
+
+@pytest.fixture(scope="module")
+def calibration(run: Run, samples: Samples) -> list[np.ndarray]:
+    return [image[None] for image in normalise(samples(48, 7)[0], run.record.normalisation)]
+
+
+def outputs(run: Run, flatbuffer: bytes, images: np.ndarray) -> Any:
+    return file_outputs(Network(flatbuffer, run.input, run.record.normalisation, "test"), images)
+
+
+def test_conversion_changes_nothing(run: Run, flatbuffer: bytes, samples: Samples) -> None:
+    images, offsets = samples(20, 8)
+    expected = float_outputs(run.network, images, run.record.normalisation)
+    assert outputs(run, flatbuffer, images) == pytest.approx(expected, abs=1e-4)
+    # The network is one whose outputs mean something, or this file tests nothing.
+    assert np.corrcoef(expected[:, 0], offsets)[0, 1] > 0.95
+
+
+def test_float32_is_left_alone(flatbuffer: bytes) -> None:
+    assert quantize(flatbuffer, "float32", []) == flatbuffer
+
+
+@pytest.mark.parametrize("method", ["static-int8", "dynamic-int8"])
+def test_quantization_keeps_the_answers(
+    method: Any, run: Run, flatbuffer: bytes, calibration: list[np.ndarray], samples: Samples
+) -> None:
+    quantized = quantize(flatbuffer, method, calibration)
+    network = Network(quantized, run.input, run.record.normalisation, "test")
+    assert network.input_dtype == "float32"
+    images, _ = samples(40, 9)
+    expected, found = outputs(run, flatbuffer, images), outputs(run, quantized, images)
+    assert not np.array_equal(found, expected)
+    assert np.abs(found - expected)[:, 0].mean() < 0.03 * expected[:, 0].std()
+
+
+def test_static_weights_and_activations_are_int8(flatbuffer: bytes, calibration: list[np.ndarray]) -> None:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_content=quantize(flatbuffer, "static-int8", calibration))
+    images = [t for t in interpreter.get_tensor_details() if len(t["shape"]) == 4]
+    # Of the two convolutions the second is int8, the first is left in float.
+    weights = {tuple(map(int, t["shape"])): np.dtype(t["dtype"]).name for t in images}
+    assert weights[(12, 3, 3, 8)] == "int8"
+    assert weights[(8, 3, 3, 3)] == "float32"
+    assert any(np.dtype(t["dtype"]).name == "int8" and t["shape"][0] == 1 for t in images)
+
+
+def test_the_mean_error_is_taken_out(
+    run: Run,
+    flatbuffer: bytes,
+    calibration: list[np.ndarray],
+    samples: Samples,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    plain = quantize_module._quantized
+    shift = np.array([0.3, -0.2], np.float32)
+    monkeypatch.setattr(
+        quantize_module, "_quantized", lambda *given: quantize_module.shift_outputs(plain(*given), shift)
+    )
+    images, _ = samples(48, 7)
+    error = outputs(run, quantize(flatbuffer, "dynamic-int8", calibration), images) - outputs(
+        run, flatbuffer, images
+    )
+    assert error.mean(axis=0) == pytest.approx([0, 0], abs=1e-4)
+
+
+@pytest.mark.parametrize("method", ["static-int8", "dynamic-int8"])
+def test_int8_needs_calibration_images(method: Any, flatbuffer: bytes) -> None:
+    with pytest.raises(ValueError, match=f"{method} needs calibration images"):
+        quantize(flatbuffer, method, [])
