@@ -68,7 +68,9 @@ def simulate_stack(rig: RigConfig, plan: StackPlan, seed: int) -> tuple[ZStack, 
     grid_px = scene.grid_px
     t = float(rng.uniform(0, 5))
     if plan.window_um is None:
-        view = Region(-(extent[0] // grid_px // 2), -(extent[1] // grid_px // 2), *(n // grid_px for n in extent))
+        view = Region(
+            -(extent[0] // grid_px // 2), -(extent[1] // grid_px // 2), *(n // grid_px for n in extent)
+        )
     else:
         side = round(plan.window_um / (rig.optics.um_per_px * grid_px))
         error = rng.normal(0, TRACKING_ERROR_UM, 2)
@@ -78,9 +80,7 @@ def simulate_stack(rig: RigConfig, plan: StackPlan, seed: int) -> tuple[ZStack, 
     wave = scene.lens.exit_wave(scene.slices(outer, t))
     measure = MEASURES[DEFAULT_MEASURE]
     region = inner if plan.window_um else scene.worm_region(t, 30.0).inside(outer)
-    peak_um = sharpest_position(
-        lambda z: measure(scene.lens.image(wave, z)[region]), 0.0, rig.optics.dof_um
-    )
+    peak_um = sharpest_position(lambda z: measure(scene.lens.image(wave, z)[region]), 0.0, rig.optics.dof_um)
     focus_um = float(rng.uniform(-AXIS_SPREAD_UM, AXIS_SPREAD_UM))
     edges = np.linspace(-plan.range_um, plan.range_um, plan.planes + 1)
     positions = focus_um + rng.uniform(edges[:-1], edges[1:])

@@ -233,7 +233,5 @@ def _valid_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
             continue
         annotation = current.model_fields[str(part)].annotation
         candidates = [annotation, *get_args(annotation)]
-        current = next(
-            (c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), current
-        )
+        current = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), current)
     return list(current.model_fields)

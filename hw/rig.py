@@ -78,7 +78,9 @@ def open_rig(config: RigConfig, *, seed: int = 0, stack: Path | None = None) -> 
         The rig file lacks what its kind needs.
     """
     if stack is not None and config.kind != "replayed":
-        raise ConfigError(f"rig '{config.name}' is {config.kind}: a stack can be given to a replayed rig only")
+        raise ConfigError(
+            f"rig '{config.name}' is {config.kind}: a stack can be given to a replayed rig only"
+        )
     if config.kind == "simulated":
         from hw.simulation.rig import open_simulated_rig
 
@@ -93,6 +95,5 @@ def open_rig(config: RigConfig, *, seed: int = 0, stack: Path | None = None) -> 
             section = section.model_copy(update={"stack": stack})
         return open_replayed_rig(config, section)
     raise ConfigError(
-        f"rig '{config.name}': this version has no drivers for kind 'pi' yet; "
-        "use a simulated or replayed rig"
+        f"rig '{config.name}': this version has no drivers for kind 'pi' yet; use a simulated or replayed rig"
     )

@@ -10,14 +10,20 @@ from wormfocus.application import app
 
 @app.command("simulate")
 def simulate(
-    rig: Annotated[str, typer.Option(help="Simulated rig: a YAML file or the name of a shipped one.")] = "worm_tracker_sim",
+    rig: Annotated[
+        str, typer.Option(help="Simulated rig: a YAML file or the name of a shipped one.")
+    ] = "worm_tracker_sim",
     number: Annotated[int, typer.Option("--number", "-n", min=1, help="Specimens.")] = 100,
-    out: Annotated[Path, typer.Option(help="Folder for the stacks; a run that was cut short goes on.")] = Path("stacks"),
+    out: Annotated[
+        Path, typer.Option(help="Folder for the stacks; a run that was cut short goes on.")
+    ] = Path("stacks"),
     planes: Annotated[int, typer.Option(min=1, help="Lens positions per stack, spread over the range.")] = 8,
     range_um: Annotated[float, typer.Option(min=1, help="Offsets lie between plus and minus this.")] = 1500.0,
     window_um: Annotated[float, typer.Option(min=100, help="Side of the window around the worm.")] = 744.0,
     full: Annotated[bool, typer.Option("--full", help="Full frames instead of windows.")] = False,
-    binned: Annotated[bool, typer.Option(help="Average camera pixels to the simulator's grid: smaller files.")] = True,
+    binned: Annotated[
+        bool, typer.Option(help="Average camera pixels to the simulator's grid: smaller files.")
+    ] = True,
     seed: Annotated[int, typer.Option(min=0, help="First specimen's seed; the others count up from it.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
@@ -34,7 +40,9 @@ def simulate(
     results = simulate_stacks(load_rig(rig), plan, range(seed, seed + number), out, workers=workers)
     done = list(track(results, total=number, description="SIMULATED stacks"))
     refused = [result for result in done if result.path is None]
-    print(f"{number - len(refused)} SIMULATED stacks in {out}, {len(refused)} specimens left out for want of a focus peak")
+    print(
+        f"{number - len(refused)} SIMULATED stacks in {out}; specimens without a focus peak: {len(refused)}"
+    )
     for result in refused:
         print(f"  seed {result.seed}: {result.reason}")
     if json_file:

@@ -59,9 +59,8 @@ class SimulatedCamera:
             self._clock.advance_to(start + self._delay_s)
             if self._sensor.drops_frame():
                 if self._clock.now() - waited_from > self._config.stall_timeout_s:
-                    raise CameraStalled(
-                        f"camera: no frame for {self._config.stall_timeout_s:g} s; check its cable and restart"
-                    )
+                    timeout = self._config.stall_timeout_s
+                    raise CameraStalled(f"camera: no frame for {timeout:g} s; check its cable and restart")
                 continue
             yield self._frame(index, start)
             waited_from = self._clock.now()

@@ -69,8 +69,12 @@ class WormConfig(Section):
 
     length_um: Spread
     diameter_um: Spread
-    index_contrast: Spread = Field(description="Refractive index of the body minus that of the film around it.")
-    body_absorbance: Spread = Field(description="Absorbance through the thickest part of the body, in e-folds.")
+    index_contrast: Spread = Field(
+        description="Refractive index of the body minus that of the film around it."
+    )
+    body_absorbance: Spread = Field(
+        description="Absorbance through the thickest part of the body, in e-folds."
+    )
     gut_absorbance: Spread = Field(description="Absorbance of the gut's granules, in e-folds.")
     gut_blue_excess: Spread = Field(description="Blue absorbance of the gut over its red one, minus 1.")
     granule_um: Spread = Field(description="Size of gut granules, um.")
@@ -99,7 +103,9 @@ class PlateConfig(Section):
     dust_um: Spread
     eggs_per_mm2: Spread
     other_worms: Spread = Field(description="Other worms in the field.")
-    unevenness: Spread = Field(description="Fall of the illumination from the centre to the corners, as a share.")
+    unevenness: Spread = Field(
+        description="Fall of the illumination from the centre to the corners, as a share."
+    )
     tilt_rad: Spread = Field(description="Slope of the plate, in a random direction.")
     drift_um_s: Spread = Field(description="Steady drift of the plate along the axis, um/s.")
     sway_um: Spread = Field(description="Amplitude of its slow sway, um.")
@@ -119,7 +125,9 @@ class SensorConfig(Section):
 class SimulatedAxisConfig(Section):
     """What the focus axis really does, which the rig file's `axis` only believes."""
 
-    start_offset_steps: Spread = Field(description="Distance from home to focus at the start; its sign is drawn.")
+    start_offset_steps: Spread = Field(
+        description="Distance from home to focus at the start; its sign is drawn."
+    )
     backlash_steps: Spread
     safe_speed_steps_s: Spread = Field(description="Above this speed the motor misses steps.")
     missed_share: Spread = Field(description="Share of a move's steps missed above the safe speed.")

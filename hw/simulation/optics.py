@@ -7,10 +7,10 @@ makes a coherent image through the objective's pupil, and the images add in inte
     P(f) = circ(|f| lambda / NA) exp(i k [ z (sqrt(1 - (lambda f)^2) - 1) + W040 (lambda f / NA)^4 ])
 
 with O the spectrum of the wave leaving the specimen under axial light, f_s the source point's spatial
-frequency and z the defocus (Born & Wolf, Principles of Optics, 7th ed., sections 9.5 and 10.6;
-Goodman, Introduction to Fourier Optics, 3rd ed., section 6.2 for aberrations as pupil phases). A thick specimen is a few thin slices with
-free space between them (multi-slice, Cowley & Moodie 1957). Tilting the light is taken to shift the exit
-spectrum, which holds while thickness times condenser aperture is below the resolution.
+frequency and z the defocus (Born & Wolf, Principles of Optics, 7th ed., sections 9.5 and 10.6; Goodman,
+Introduction to Fourier Optics, 3rd ed., section 6.4 for aberrations as pupil phases). A thick specimen is a
+few thin slices with free space between them (multi-slice, Cowley & Moodie 1957). Tilting the light is taken to
+shift the exit spectrum, which holds while thickness times condenser aperture is below the resolution.
 
 Defocus is signed: the spherical aberration, the chromatic shift of each band, and phase in the specimen make
 the two sides of focus look different.
@@ -18,6 +18,7 @@ the two sides of focus look different.
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -133,7 +134,7 @@ class Lens:
         spectra = []
         for number, band in enumerate(self.bands):
             wave = slices[0].transmission(number, band.wavelength_um)
-            for lower, upper in zip(slices, slices[1:], strict=False):
+            for lower, upper in pairwise(slices):
                 gap = upper.height_um - lower.height_um
                 wave = propagate(wave, gap, band.wavelength_um, self.grid_um)
                 wave *= upper.transmission(number, band.wavelength_um)
@@ -172,8 +173,7 @@ class Lens:
                 cv2.accumulateSquare(_dft(spectrum, cv2.DFT_INVERSE | cv2.DFT_SCALE), energy)
             intensity[..., number] = energy[..., 0] + energy[..., 1]
             intensity[..., number] *= band.gain / len(pupil.corners)
-        mixed: NDArray[np.float32] = cv2.transform(intensity, self._mixing)
-        return mixed
+        return np.asarray(cv2.transform(intensity, self._mixing), np.float32)
 
     def blur_um(self, defocus_um: float) -> float:
         """Half-width in um that light from a point can reach at a defocus, for margins of windows."""
@@ -204,8 +204,8 @@ class Lens:
             beyond = top + len(fy) > shape[0] + 2 * pad or left + fx.size > shape[1] + 2 * pad
             if min(top, left) < 0 or beyond or len(fy) > shape[0] or fx.size > shape[1]:
                 raise ConfigError(
-                    f"simulation.optics: a grid of {self.grid_um:.2f} um is too coarse for NA {self.na:.3f} at "
-                    f"{wavelength} um with coherence {self.coherence:.2f}; lower grid_px"
+                    f"simulation.optics: a grid of {self.grid_um:.2f} um is too coarse for NA {self.na:.3f} "
+                    f"at {wavelength} um with coherence {self.coherence:.2f}; lower grid_px"
                 )
             corners.append((top, left))
         return _Pupil(
@@ -241,7 +241,8 @@ def propagate(
 
 
 def _frequencies(shape: tuple[int, int], grid_um: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    return np.fft.fftfreq(shape[0], grid_um)[:, None], np.fft.fftfreq(shape[1], grid_um)[None, :]
+    down, across = (np.asarray(np.fft.fftfreq(size, grid_um), np.float64) for size in shape)
+    return down[:, None], across[None, :]
 
 
 def _fft(wave: NDArray[np.complex64], flags: int = 0) -> NDArray[np.complex64]:
@@ -254,8 +255,7 @@ def _dft(wave: NDArray[np.complex64], flags: int) -> NDArray[np.float32]:
     """Transform to (H, W, 2) real and imaginary parts; three to ten times as fast as numpy at these sizes."""
     height, width = wave.shape
     pairs = np.ascontiguousarray(wave).view(np.float32).reshape(height, width, 2)
-    out: NDArray[np.float32] = cv2.dft(pairs, flags=flags)
-    return out
+    return np.asarray(cv2.dft(pairs, flags=flags), np.float32)
 
 
 def _sunflower(count: int, turn: float) -> NDArray[np.float64]:

@@ -105,7 +105,9 @@ def _grains(rng: np.random.Generator, shape: tuple[int, int], size: float) -> ND
     # Coarse grains are drawn on a coarse grid: a wide blur of a fine one would cost more and give the same.
     factor = max(1, int(size / 6))
     small = (-(-shape[0] // factor) + 4, -(-shape[1] // factor) + 4)
-    noise = cv2.GaussianBlur(rng.standard_normal(small, dtype=np.float32), (0, 0), max(size / factor / 2, 0.3))
+    noise = cv2.GaussianBlur(
+        rng.standard_normal(small, dtype=np.float32), (0, 0), max(size / factor / 2, 0.3)
+    )
     if factor > 1:
         noise = cv2.resize(noise, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
     noise = noise[: shape[0], : shape[1]]
@@ -155,7 +157,9 @@ def _stamp(
     absorbance[:, y0:y1, x0:x1] += soft * (dark + rim * np.clip(squared, 0, 1) ** 2)
 
 
-def _place_outside(rng: np.random.Generator, clear: float, half_x: float, half_y: float) -> tuple[float, float]:
+def _place_outside(
+    rng: np.random.Generator, clear: float, half_x: float, half_y: float
+) -> tuple[float, float]:
     for _ in range(100):
         x, y = float(rng.uniform(-half_x, half_x)), float(rng.uniform(-half_y, half_y))
         if math.hypot(x, y) >= clear:

@@ -92,7 +92,9 @@ class Scene:
         high = np.ceil(points.max(axis=0) + reach).astype(int) + 1
         return Region(int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
 
-    def centred_region(self, t: float, size: tuple[int, int], shift_um: tuple[float, float] = (0, 0)) -> Region:
+    def centred_region(
+        self, t: float, size: tuple[int, int], shift_um: tuple[float, float] = (0, 0)
+    ) -> Region:
         """Region of a size (width, height in grid points) centred on the worm at time `t`, plus a shift."""
         x, y = self.crawl.posture(t).centre_um
         column = round((x + shift_um[0]) / self.lens.grid_um) - size[0] // 2

@@ -52,7 +52,9 @@ class Sensor:
             signal = self._resample(signal, grid_px, binned)
         electrons = self._white_e * (grid_px**2 if binned else 1)
         read = self._read_e * (grid_px if binned else 1)
-        deviation = np.sqrt(np.maximum(signal, 0) / np.float32(electrons) + np.float32((read / electrons) ** 2))
+        deviation = np.sqrt(
+            np.maximum(signal, 0) / np.float32(electrons) + np.float32((read / electrons) ** 2)
+        )
         deviation *= self._noise(signal.shape)
         signal += deviation
         np.clip(signal, 0, 1, out=signal)
@@ -61,20 +63,20 @@ class Sensor:
 
     def _resample(self, signal: NDArray[np.float32], grid_px: int, binned: bool) -> NDArray[np.float32]:
         if not binned:
-            fine: NDArray[np.float32] = cv2.resize(
-                signal, None, fx=grid_px, fy=grid_px, interpolation=cv2.INTER_LINEAR
-            )
-            return fine
+            fine = cv2.resize(signal, None, fx=grid_px, fy=grid_px, interpolation=cv2.INTER_LINEAR)
+            return np.asarray(fine, np.float32)
         # Linear interpolation to camera pixels followed by their average is this short filter.
         side = (grid_px - grid_px % 2 / grid_px) / (8 * grid_px)
         kernel = np.array([side, 1 - 2 * side, side], np.float32)
-        coarse: NDArray[np.float32] = cv2.sepFilter2D(signal, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
-        return coarse
+        coarse = cv2.sepFilter2D(signal, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE)
+        return np.asarray(coarse, np.float32)
 
     def _noise(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
         count = int(np.prod(shape))
         if count > NOISE_POOL:
             repeats = -(-count // NOISE_POOL)
-            return np.tile(np.roll(self._pool, int(self._rng.integers(NOISE_POOL))), repeats)[:count].reshape(shape)
+            return np.tile(np.roll(self._pool, int(self._rng.integers(NOISE_POOL))), repeats)[:count].reshape(
+                shape
+            )
         start = int(self._rng.integers(NOISE_POOL - count + 1))
         return self._pool[start : start + count].reshape(shape)

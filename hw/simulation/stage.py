@@ -28,8 +28,8 @@ class SimulatedAxis:
     """A lens on a screw with play, turned by a stepper motor, in virtual time.
 
     The motor follows trapezoidal profiles. The lens follows the motor with lost motion: pushed up, it sits at
-    the motor's position; pushed down, `backlash` above it. The axis believes in the rig file's backlash and in
-    a motor that never misses a step; the true values are the simulation's.
+    the motor's position; pushed down, `backlash` above it. The axis believes in the rig file's backlash and
+    in a motor that never misses a step; the true values are the simulation's.
     """
 
     def __init__(
@@ -40,7 +40,9 @@ class SimulatedAxis:
         self._rng = rng
         self._true_backlash = draw(rng, truth.backlash_steps)
         self._missed_share = (
-            draw(rng, truth.missed_share) if config.max_speed_steps_s > draw(rng, truth.safe_speed_steps_s) else 0.0
+            draw(rng, truth.missed_share)
+            if config.max_speed_steps_s > draw(rng, truth.safe_speed_steps_s)
+            else 0.0
         )
         rest = Profile((), 0.0, clock.now())
         self._moves = [_Move(clock.now(), rest, 0.0, 0.0, 0.0)]

@@ -117,7 +117,9 @@ class FieldOfView:
             intensity *= scene.illumination(scene.field)
             camera = self._rig.camera
             images = [
-                scene.sensor.develop(intensity, scene.grid_px, binned=False)[: camera.height_px, : camera.width_px]
+                scene.sensor.develop(intensity, scene.grid_px, binned=False)[
+                    : camera.height_px, : camera.width_px
+                ]
                 for _ in range(NOISY_COPIES)
             ]
             self._surroundings[level] = _Surroundings(intensity, images)
@@ -137,7 +139,7 @@ class IdealView:
         return self._focus_um + self._scene.plane_um(t)
 
     def render(self, t: float, lens_um: float) -> NDArray[np.float32]:
-        """Noise-free (H, W, 3) image of the worm at time `t` for a lens position in um; 1 is the empty field."""
+        """Noise-free (H, W, 3) image of the worm at time `t` for a lens position in um; the field is 1."""
         scene = self._scene
         if self._wave is None or self._wave[0] != t:
             shown = scene.worm_region(t, IDEAL_MARGIN_UM)
@@ -159,7 +161,9 @@ def _feathered(height: int, width: int, border: int) -> NDArray[np.float32]:
 
     def ramp(size: int) -> NDArray[np.float32]:
         place = np.arange(size, dtype=np.float32)
-        rise: NDArray[np.float32] = np.clip((np.minimum(place, size - 1 - place) + 0.5) / max(border, 1), 0, 1)
+        rise: NDArray[np.float32] = np.clip(
+            (np.minimum(place, size - 1 - place) + 0.5) / max(border, 1), 0, 1
+        )
         return rise
 
     return np.minimum(ramp(height)[:, None], ramp(width)[None, :])

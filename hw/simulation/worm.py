@@ -43,7 +43,9 @@ class Crawl:
 
     STEP_S = 0.05
 
-    def __init__(self, config: WormConfig, rng: np.random.Generator, start_um: tuple[float, float] = (0, 0)) -> None:
+    def __init__(
+        self, config: WormConfig, rng: np.random.Generator, start_um: tuple[float, float] = (0, 0)
+    ) -> None:
         self.length_um = draw(rng, config.length_um)
         self._bend = draw(rng, config.bend_rad)
         self._waves = draw(rng, config.waves)
@@ -120,14 +122,16 @@ class Body:
         def grains(size_um: float) -> NDArray[np.float32]:
             noise = rng.standard_normal(shape, dtype=np.float32)
             sigma = (max(size_um / along_um / 2, 0.3), max(size_um / across_um / 2, 0.3))
-            blurred: NDArray[np.float32] = cv2.GaussianBlur(noise, (0, 0), sigmaX=sigma[0], sigmaY=sigma[1])
+            blurred = np.asarray(
+                cv2.GaussianBlur(noise, (0, 0), sigmaX=sigma[0], sigmaY=sigma[1]), np.float32
+            )
             return blurred / np.float32(blurred.std())
 
         u = ((np.arange(TEXTURE_ALONG, dtype=np.float32) + 0.5) / TEXTURE_ALONG)[None, :]
         v = ((np.arange(TEXTURE_ACROSS, dtype=np.float32) + 0.5) / TEXTURE_ACROSS * 2 - 1)[:, None]
-        path = np.float32(0.03 * self.length_um)
+        path = 0.03 * self.length_um
         wander = cv2.GaussianBlur(rng.standard_normal((1, TEXTURE_ALONG), dtype=np.float32), (0, 0), path)
-        wander *= 0.18 / max(float(wander.std()), 1e-6)
+        wander = np.asarray(wander, np.float32) * np.float32(0.18 / max(float(wander.std()), 1e-6))
         inside = np.exp(-(((v - wander) / rng.uniform(0.4, 0.65)) ** 4))
         gut_range = np.clip((u - 0.17) / 0.04, 0, 1) * np.clip((0.93 - u) / 0.04, 0, 1)
         patchy = np.clip(0.7 + 0.3 * grains(6 * granule), 0.1, None)
@@ -185,8 +189,10 @@ class Body:
 
     def _body_coordinates(
         self, points: NDArray[np.float64], shape: tuple[int, ...], grid_um: float
-    ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Grid points inside the body: rows, columns, place along (0..1), across (-1..1), local radius (um)."""
+    ) -> tuple[
+        NDArray[np.intp], NDArray[np.intp], NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]
+    ]:
+        """Grid points inside the body: rows, columns, along (0..1), across (-1..1), local radius (um)."""
         reach = self.diameter_um / 2 / grid_um + 2
         low = np.floor(points.min(axis=0) - reach).astype(int)
         high = np.ceil(points.max(axis=0) + reach).astype(int) + 1
@@ -232,5 +238,7 @@ def _taper(along: NDArray[np.float32]) -> NDArray[np.float32]:
     """Radius along the body as a share of the largest: a blunt head and a pointed tail."""
     head = np.clip(along / 0.16, 0, 1)
     tail = np.clip((1 - along) / 0.38, 0, 1)
-    shape: NDArray[np.float32] = np.sqrt(np.maximum(1 - (1 - head) ** 2, 0)) * np.sin(0.5 * math.pi * tail) ** 0.85
+    shape: NDArray[np.float32] = (
+        np.sqrt(np.maximum(1 - (1 - head) ** 2, 0)) * np.sin(0.5 * math.pi * tail) ** 0.85
+    )
     return shape
