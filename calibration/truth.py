@@ -64,6 +64,9 @@ def sharpest_position(
 def true_focus(rig: Rig) -> Callable[[Frame], float | None] | None:
     """Return what tells the true focus of a frame in steps; None for a rig that cannot know it.
 
+    It is counted as the axis counts: where backlash or missed steps have put the lens elsewhere than the axis
+    believes, that error is in it, so that a frame's `lens_steps` minus its true focus is the real defocus.
+
     The subject's sharpest position relative to the rig's own reference plane changes slowly with posture:
     it is found anew every `REFRESH_S` seconds of the rig's clock, and follows the plane in between.
     """
@@ -84,6 +87,6 @@ def true_focus(rig: Rig) -> Callable[[Frame], float | None] | None:
                 lambda z: measure(ideal.render(middle, z)), near, rig.config.optics.dof_um
             )
             offsets[period] = found - ideal.plane_um(middle)
-        return (ideal.plane_um(t) + offsets[period]) / um_per_step
+        return (ideal.plane_um(t) + offsets[period] - ideal.lens_error_um(t)) / um_per_step
 
     return focus

@@ -92,7 +92,7 @@ class ControlConfig(Section):
     lock_within_dof: Positive = Field(0.5, description="Locked when the estimate is this close, in DOF.")
     lost_after_s: Positive = Field(1.0, description="Time without a usable prediction until focus is lost.")
     plane_drift_um_s: Positive = Field(
-        60.0, description="How fast the focal plane is expected to wander, um per square root of a second."
+        20.0, description="How fast the focal plane is expected to wander, um per square root of a second."
     )
     prediction_sigma_dof: Positive = Field(
         0.3, description="Standard deviation of a prediction whose bundle states none, in DOF."

@@ -26,6 +26,9 @@ class Ideal(Protocol):
     def plane_um(self, t: float) -> float:
         """Lens position in um that focuses the subject by geometrical optics at time `t` in seconds."""
 
+    def lens_error_um(self, t: float) -> float:
+        """How far the lens really is from where the axis believes it at time `t`, um."""
+
 
 @dataclass
 class Rig:

@@ -9,8 +9,8 @@ makes a coherent image through the objective's pupil, and the images add in inte
 with O the spectrum of the wave leaving the specimen under axial light, f_s the source point's spatial
 frequency and z the defocus (Born & Wolf, Principles of Optics, 7th ed., sections 9.5 and 10.6; Goodman,
 Introduction to Fourier Optics, 3rd ed., section 6.4 for aberrations as pupil phases). A thick specimen is a
-few thin slices with free space between them (multi-slice, Cowley & Moodie 1957). Tilting the light is taken to
-shift the exit spectrum, which holds while thickness times condenser aperture is below the resolution.
+few thin slices with free space between them (multi-slice, Cowley & Moodie 1957). Tilting the light is taken
+to shift the exit spectrum, which holds while thickness times condenser aperture is below the resolution.
 
 Defocus is signed: the spherical aberration, the chromatic shift of each band, and phase in the specimen make
 the two sides of focus look different.

@@ -129,14 +129,19 @@ class FieldOfView:
 class IdealView:
     """The worm as a perfect camera would see it: no noise, no shake, all of it in one window."""
 
-    def __init__(self, scene: Scene, focus_um: float) -> None:
+    def __init__(self, scene: Scene, axis: SimulatedAxis, focus_um: float) -> None:
         self._scene = scene
+        self._axis = axis
         self._focus_um = focus_um
         self._wave: tuple[float, ExitWave, tuple[slice, slice]] | None = None
 
     def plane_um(self, t: float) -> float:
         """Lens position in um that focuses the plate under the worm at time `t`."""
         return self._focus_um + self._scene.plane_um(t)
+
+    def lens_error_um(self, t: float) -> float:
+        """How far the lens really is from where the axis believes it at time `t`, um."""
+        return (self._axis.true_position_at(t) - self._axis.position_at(t)) * self._axis.um_per_step
 
     def render(self, t: float, lens_um: float) -> NDArray[np.float32]:
         """Noise-free (H, W, 3) image of the worm at time `t` for a lens position in um; the field is 1."""
