@@ -22,7 +22,8 @@ from wormfocus.command import main
 def exported(small_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle")
     arguments = ["export", str(small_run), "--out", str(folder / "small.tflite")]
-    assert main([*arguments, "--json", str(folder / "figures.json")]) == 0
+    # 24 images of a network this small say little about its loss: the refusal has a test of its own.
+    assert main([*arguments, "--json", str(folder / "figures.json"), "--allow-loss"]) == 0
     return folder
 
 
