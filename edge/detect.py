@@ -48,6 +48,9 @@ _HIGHEST_LEVEL = 60.0
 _NOISE_FLOOR = 1e-5
 # A worm stays of one piece where its energy is above this share of its mean; a chain of eggs does not.
 _CORE_SHARE = 0.9
+# An outline around a single other is the same worm, seen whole: a focused gut alone has more contrast than
+# the body with it. It needs only this share of the inner one's worth to replace it.
+_WHOLE_SHARE = 0.9
 # Outlines of the energy stand outside the body by this share of a worm's width on every side.
 _HALO_WIDTHS = 0.3
 
@@ -112,7 +115,8 @@ class Detector:
         for level in reversed(self._levels(median, deviation, float(energy.max()))):
             for worm, outline in self._outlined(energy, level, median, deviation, pixels.shape[:2]):
                 inside = [k for k in kept if _contains(outline, k[1])]
-                if _worth(worm) >= sum(_worth(k[0]) for k in inside):
+                rivals = sum(_worth(k[0]) for k in inside)
+                if _worth(worm) >= (rivals * _WHOLE_SHARE if len(inside) == 1 else rivals):
                     kept = [k for k in kept if not any(k is i for i in inside)]
                     kept.append((worm, outline))
         return sorted((worm for worm, _ in kept), key=lambda w: -w.score)

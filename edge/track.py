@@ -112,12 +112,12 @@ class WormTracker:
         return Sighting(worm.box, worm.centre_px, "tracked", worm.score, reason)
 
     def _first(self, objects: list[WormLike], shape: tuple[int, ...]) -> WormLike | None:
-        """Return the most worm-like object, the nearest to the centre of the field among equals."""
+        """Return the most worm-like object near the middle of the field, where a worm is put to be followed."""
         middle = (shape[1] / 2, shape[0] / 2)
         reach = math.hypot(*middle)
         return max(
             (o for o in objects if o.score >= _FIRST_SCORE),
-            key=lambda o: o.score - 0.5 * math.dist(o.centre_px, middle) / reach,
+            key=lambda o: o.score - math.dist(o.centre_px, middle) / reach,
             default=None,
         )
 
