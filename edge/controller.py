@@ -19,6 +19,8 @@ __all__ = ["Controller", "Observation", "OffsetPrediction"]
 # A measurement is never trusted beyond this share of the DOF, whatever sigma the bundle states:
 # errors of one network on one worm are correlated from frame to frame.
 SIGMA_FLOOR_DOF = 0.05
+# Predictions are better near focus than far from it, whether or not the bundle says so.
+RELATIVE_SIGMA = 0.1
 # A frame in motion whose blur along z exceeds this share of the DOF is not used at all.
 LARGEST_MOTION_DOF = 0.25
 # An out-of-range prediction is trusted for its direction only, one bounded step at a time.
@@ -172,6 +174,7 @@ class Controller:
             if self._motion_um > LARGEST_MOTION_DOF * self._dof_um:
                 return "the lens moved too far during the exposure"
             variance += self._motion_um**2
+        variance += (RELATIVE_SIGMA * offset_um) ** 2
         if not prediction.in_range:
             variance += (OUT_OF_RANGE_SIGMA * offset_um) ** 2
         plane_um = seen.lens_steps * self._um_per_step + offset_um

@@ -124,7 +124,7 @@ def test_a_prediction_that_is_no_number_is_not_used(make_config, broken):
 
 def test_a_bundle_without_sigma_gets_the_rig_files(make_config):
     bench = Bench(make_config(control={"prediction_sigma_dof": 0.5}))
-    bench.see(500.0, sigma_um=None)
+    bench.see(0.0, sigma_um=None)
     assert bench.controller.plane_sigma_um == pytest.approx(110, rel=0.02)
 
 
@@ -216,3 +216,10 @@ def test_a_fault_is_said_with_its_cause(make_config):
     decision = bench.see(0.0)
     assert (decision.action, decision.state) == ("fault", "fault")
     assert "too hot" in decision.reason
+
+
+def test_a_far_prediction_counts_less_than_a_near_one(make_config):
+    far, near = Bench(make_config()), Bench(make_config())
+    far.see(1000.0, sigma_um=20)
+    near.see(10.0, sigma_um=20)
+    assert far.controller.plane_sigma_um > 4 * near.controller.plane_sigma_um
