@@ -112,7 +112,7 @@ class WormTracker:
         return Sighting(worm.box, worm.centre_px, "tracked", worm.score, reason)
 
     def _first(self, objects: list[WormLike], shape: tuple[int, ...]) -> WormLike | None:
-        """Return the most worm-like object near the middle of the field, where a worm is put to be followed."""
+        """Return the most worm-like object near the middle, where a worm is put to be followed."""
         middle = (shape[1] / 2, shape[0] / 2)
         reach = math.hypot(*middle)
         return max(
