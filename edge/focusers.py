@@ -106,6 +106,11 @@ class Subject:
         self.seen = True
         self.note = ""
 
+    @property
+    def found(self) -> bool:
+        """Whether it was ever seen."""
+        return self._centre is not None
+
     def find(self, frame: Frame) -> None:
         """Update where the subject is."""
         if self._tracker is None:
@@ -246,8 +251,8 @@ class ContrastFocuser:
         busy: State = "locked" if self._state == "locked" else "locking"
         if self._subject.seen:
             self._seen_s = now
-        elif self._climb is not None or now - self._seen_s <= self._config.control.lost_after_s:
-            # Before the first sighting there may be no worm at all: then the middle of the frame serves.
+        elif self._subject.found or now - self._seen_s <= self._config.control.lost_after_s:
+            # Where no worm was ever seen there may be none: then the middle of the frame serves.
             lost = now - self._seen_s > self._config.control.lost_after_s
             return Decision("hold", None, self._subject.note, "lost" if lost else self._state)
         if axis.moving or not exposed_since(frame, self._commanded_s):

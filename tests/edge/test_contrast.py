@@ -122,3 +122,10 @@ def test_full_focus_scans_the_span(make_scene):
     assert result.lens_steps == pytest.approx(0, abs=10)
     targets = [target for _, target in scene.axis.commands]
     assert min(targets) == pytest.approx(-550)
+
+
+def test_the_method_needs_no_worm(make_scene, make_config):
+    scene = make_scene(150, config=make_config(tracking={"follow": True}))
+    figures = run_autofocus(scene.rig, scene.contrast(), seconds=10)
+    assert figures.time_to_lock_s is not None
+    assert figures.final_steps == pytest.approx(0, abs=10)

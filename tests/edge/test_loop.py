@@ -152,3 +152,13 @@ def test_full_focus_says_whether_it_succeeded(make_scene):
     result = focus_once(blind.rig, blind.network(blind_from_s=0.0), timeout_s=3)
     assert not result.focused
     assert "not locked" in result.reason
+
+
+def test_without_a_worm_the_network_holds_and_says_why(make_scene, make_config):
+    scene = make_scene(150, config=make_config(tracking={"follow": True}))
+    seen = []
+    run_autofocus(scene.rig, scene.network(), seconds=3, progress=seen.append)
+    assert scene.axis.commands == []
+    assert seen[-1].look.decision.state == "lost"
+    assert "worm" in seen[-1].look.decision.reason
+    assert {step.look.offset_um for step in seen} == {None}
