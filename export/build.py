@@ -106,7 +106,7 @@ def build(
     tell(f"quantizing to {method} with {len(data.calibration)} images")
     images = normalise(data.calibration, normalisation)
     flatbuffer = quantize(flatbuffer, method, [image[None] for image in images])
-    network = Network(flatbuffer, spec, normalisation, str(out), threads=2)
+    network = Network(flatbuffer, spec, normalisation, str(out))
     tell(f"measuring on {len(data.test.images)} images of {data.test_specimens} new specimens")
     float_um = _offsets_um(run, float_outputs(run.network, data.test.images, normalisation))
     file_um = _offsets_um(run, file_outputs(network, data.test.images))

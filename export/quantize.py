@@ -97,7 +97,7 @@ def _calibrate(flatbuffer: bytes, manager: Any, images: Sequence[NDArray[np.floa
     signature, names = next(iter(Interpreter(model_content=flatbuffer).get_signature_list().items()))
     data = [{names["inputs"][0]: image} for image in images]
     # The default, a moving average of the extremes, clips activations and ruins static int8.
-    worker = calibrator.Calibrator(flatbuffer, num_threads=2, qsv_update_func=qsv_utils.min_max_update)
+    worker = calibrator.Calibrator(flatbuffer, qsv_update_func=qsv_utils.min_max_update)
     worker.calibrate({signature: data}, manager)
     return worker.get_model_qsvs()
 
@@ -105,7 +105,7 @@ def _calibrate(flatbuffer: bytes, manager: Any, images: Sequence[NDArray[np.floa
 def _mean_outputs(flatbuffer: bytes, images: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_content=flatbuffer, num_threads=2)
+    interpreter = Interpreter(model_content=flatbuffer)
     interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]["index"]
     sink = interpreter.get_output_details()[0]["index"]
