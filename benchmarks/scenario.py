@@ -103,7 +103,7 @@ def save(path: Path, rows: list[dict[str, Any]]) -> None:
     rows = sorted(rows, key=lambda row: (METHODS.index(row["method"]), row["seed"]))
     document = {
         "command": shlex.join(["python", *sys.argv]),
-        "machine": f"{platform.processor() or platform.machine()}, {platform.system()}, Python {platform.python_version()}",
+        "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
         "summary": [summary(rows, method) for method in METHODS if any(r["method"] == method for r in rows)],
         "rows": rows,
     }
