@@ -18,6 +18,7 @@ the two sides of focus look different.
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 import cv2
@@ -30,6 +31,8 @@ from hw.simulation.config import SimulatedOpticsConfig, draw
 __all__ = ["Band", "ExitWave", "Lens", "Slice", "propagate"]
 
 SPHERICAL_REFERENCE_UM = 0.55
+# Grid sizes for which pupils and propagation kernels are kept: a worm's window changes its size as it crawls.
+GRIDS_KEPT = 96
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
 
 
@@ -120,7 +123,7 @@ class Lens:
         mixing = draw(rng, config.colour_mixing)
         self._mixing = np.full((3, 3), mixing, np.float32) + np.eye(3, dtype=np.float32) * (1 - 3 * mixing)
         self._sources = _sunflower(config.source_points, rng.uniform(0, 2 * math.pi)) * self.coherence
-        self._pupils: dict[tuple[int, int, int], _Pupil] = {}
+        self._pupil = lru_cache(GRIDS_KEPT)(self._make_pupil)
 
     def exit_wave(self, slices: list[Slice]) -> ExitWave:
         """Send axial light through the specimen.
@@ -158,7 +161,7 @@ class Lens:
         height, width = wave.shape
         intensity = np.empty((height, width, 3), np.float32)
         for number, band in enumerate(self.bands):
-            pupil = self._pupil_for(number, wave)
+            pupil = self._pupil(band.wavelength_um, wave.shape, wave.pad)
             rows, columns = pupil.axial.shape
             phase = pupil.axial * np.float32(defocus_um - band.shift_um) + pupil.aberration
             transfer = np.empty(phase.shape, np.complex64)
@@ -179,12 +182,6 @@ class Lens:
         """Half-width in um that light from a point can reach at a defocus, for margins of windows."""
         largest = max(abs(defocus_um - band.shift_um) for band in self.bands)
         return self.na * (1 + self.coherence) * largest + 4 * self.bands[0].wavelength_um / self.na
-
-    def _pupil_for(self, number: int, wave: ExitWave) -> _Pupil:
-        key = (number, *wave.shape)
-        if key not in self._pupils:
-            self._pupils[key] = self._make_pupil(self.bands[number].wavelength_um, wave.shape, wave.pad)
-        return self._pupils[key]
 
     def _make_pupil(self, wavelength: float, shape: tuple[int, int], pad: int) -> _Pupil:
         cutoff = self.na / wavelength
@@ -232,12 +229,21 @@ def propagate(
     (H, W) complex64
     """
     height, width = wave.shape
-    fy, fx = _frequencies((height, width), grid_um)
+    kernel = _free_space((height, width), distance_um, wavelength_um, grid_um)
+    return _fft(_fft(wave) * kernel, cv2.DFT_INVERSE | cv2.DFT_SCALE)
+
+
+@lru_cache(GRIDS_KEPT)
+def _free_space(
+    shape: tuple[int, int], distance_um: float, wavelength_um: float, grid_um: float
+) -> NDArray[np.complex64]:
+    """Transfer function of free space; not to be written to."""
+    fy, fx = _frequencies(shape, grid_um)
     inside = np.maximum(1 - (fx**2 + fy**2) * wavelength_um**2, 0)
     phase = (2 * math.pi / wavelength_um * distance_um) * (np.sqrt(inside) - 1)
-    kernel = np.empty((height, width), np.complex64)
+    kernel = np.empty(shape, np.complex64)
     kernel.real, kernel.imag = np.cos(phase), np.sin(phase)
-    return _fft(_fft(wave) * kernel, cv2.DFT_INVERSE | cv2.DFT_SCALE)
+    return kernel
 
 
 def _frequencies(shape: tuple[int, int], grid_um: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

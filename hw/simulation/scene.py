@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,7 +29,7 @@ class Region:
 
     def grown(self, margin: int) -> "Region":
         """Grow on all sides, and on to a size with a fast Fourier transform."""
-        width, height = (cv2.getOptimalDFTSize(size + 2 * margin) for size in (self.width, self.height))
+        width, height = (_fft_size(size + 2 * margin) for size in (self.width, self.height))
         return Region(self.x - (width - self.width) // 2, self.y - (height - self.height) // 2, width, height)
 
     def inside(self, outer: "Region") -> tuple[slice, slice]:
@@ -135,6 +134,11 @@ class Scene:
         y = (np.arange(region.height, dtype=np.float32) + region.y) / np.float32(self._reach_px[1])
         fall: NDArray[np.float32] = 1 - np.float32(self._unevenness / 2) * (x[None, :] ** 2 + y[:, None] ** 2)
         return np.maximum(fall, 0.1)[..., None]
+
+
+def _fft_size(least: int) -> int:
+    """Smallest even size from `least` on out of a few fast ones, so that kernels can be used again."""
+    return min(m << k for m in (8, 9, 10, 12, 15) for k in range(1, 16) if m << k >= least)
 
 
 def _mirrored(start: int, length: int, size: int) -> NDArray[np.intp]:
