@@ -1,0 +1,43 @@
+"""A benchmark's figures: printed, and kept as JSON beside the command and the machine they were made with."""
+
+import json
+import platform
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+__all__ = ["Row", "machine", "print_rows", "write_report"]
+
+Row = dict[str, Any]
+
+
+def machine() -> str:
+    """Processor, cores used, operating system, Python and the libraries that matter."""
+    name = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        models = [
+            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
+        ]
+        name = models[0] if models else name
+    return (
+        f"{name}, 1 core; {platform.system()} {platform.release()}; Python {platform.python_version()}, "
+        f"OpenCV {cv2.__version__}, numpy {np.__version__}"
+    )
+
+
+def print_rows(rows: list[Row]) -> None:
+    """Print one line for every row: its case, then its figures."""
+    for row in rows:
+        print("; ".join(str(value) if key == "case" else f"{key} {value}" for key, value in row.items()))
+
+
+def write_report(path: Path, rows: list[Row]) -> None:
+    """Write rows as `benchmarks/README.md` says, with the command line of this process."""
+    command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
+    report = {"command": command, "machine": machine(), "rows": rows}
+    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
