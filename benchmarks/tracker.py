@@ -10,9 +10,7 @@ Simulated sequences: the rig's own simulation, every seed a new specimen and new
 """
 
 import argparse
-import json
 import math
-import platform
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +19,7 @@ from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
+from methods.report import print_rows, write_report
 from numpy.typing import NDArray
 
 from edge.detect import Detector, WormLike
@@ -226,21 +225,6 @@ def frame_time(repeats: int) -> dict[str, Any]:
     }
 
 
-def machine() -> str:
-    """Processor, cores used, operating system, Python and the libraries that matter."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        models = [
-            line.split(":")[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
-        ]
-        name = models[0] if models else name
-    return (
-        f"{name}, 1 core; {platform.system()} {platform.release()}; Python {platform.python_version()}, "
-        f"OpenCV {cv2.__version__}, numpy {np.__version__}"
-    )
-
-
 def main() -> None:
     """Run what is asked for and print it."""
     parser = argparse.ArgumentParser(
@@ -260,12 +244,9 @@ def main() -> None:
         rows += recorded_plates(options.data)
     if options.specimens:
         rows += simulated_sequences(range(options.seed, options.seed + options.specimens), options.frames)
-    for row in rows:
-        print("; ".join(f"{key} {value}" if key != "case" else str(value) for key, value in row.items()))
+    print_rows(rows)
     if options.json is not None:
-        command = f"python benchmarks/tracker.py {' '.join(sys.argv[1:])}"
-        report = {"command": command, "machine": machine(), "rows": rows}
-        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_report(options.json, rows)
 
 
 if __name__ == "__main__":
