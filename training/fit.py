@@ -1,4 +1,4 @@
-"""Train by a recipe: prepare, fit, keep the best weights, say how good they are. Resumes where it stopped."""
+"""Train by a recipe: prepare, fit, finish. Resumes where it stopped."""
 
 import training.torchvision_compat  # noqa: F401 - before Lightning, whose metrics import torchvision
 
@@ -11,7 +11,6 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
-import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
@@ -19,9 +18,10 @@ from numpy.typing import NDArray
 from edge.bundle import Normalisation
 from hw.config import load_rig
 from hw.errors import ConfigError
-from training import metrics, networks
+from training import networks
 from training.batches import FixedBatches, ShuffledBatches
 from training.epoch_log import EpochLog
+from training.finish import BEST, finish
 from training.labelled import collect, fingerprint
 from training.prepared import VIEWS, Prepared, prepare
 from training.recipe import Recipe
@@ -33,7 +33,6 @@ from training.run import (
     load_run,
     package_versions,
     read_record,
-    write_json,
     write_record,
 )
 from training.split import rows_of, split_specimens
@@ -71,7 +70,7 @@ def train(
     recipe : what to train and how
     stacks : folders of stacks
     out : the run's folder; a run of the same recipe and data in it is resumed, with a new time limit if the
-        recipe has one
+        recipe has one; a finished one whose `best.pt` was deleted is finished anew from its checkpoint
     cache : where decoded images are kept; `.prepared` in the first folder of stacks when absent
     bar : show a progress bar instead of a line per epoch
     tell : takes lines meant for a person
@@ -92,7 +91,7 @@ def train(
     rig = load_rig(recipe.rig)
     labelled = collect(stacks, tell)
     previous = _resumable(out, recipe, fingerprint(labelled))
-    if previous and previous.finished:
+    if previous and previous.finished and (out / WEIGHTS).is_file():
         tell(f"{out}: this run has finished; nothing to do")
         return load_run(out)
     data = prepare(
@@ -117,7 +116,7 @@ def train(
         stacks=tuple(str(folder) for folder in stacks),
         fingerprint=data.fingerprint,
         split={part: tuple(names) for part, names in split.items()},
-        planes=len(rows["train"]),
+        planes=int(np.count_nonzero(data.views[rows["train"]] == VIEWS.index("window"))),
         versions=package_versions(),
     )
     out.mkdir(parents=True, exist_ok=True)
@@ -126,10 +125,9 @@ def train(
         f"{recipe.network}: {len(split['train'])} specimens to learn from ({len(rows['train'])} images), "
         f"{len(split['validation'])} to validate, {len(split['test'])} to test"
     )
-    checkpoint = _fit(record, data, rows, out, bar, tell, stop_after_epochs)
-    if checkpoint is None:
+    if not record.finished and not _fit(record, data, rows, out, bar, tell, stop_after_epochs):
         return None
-    return _finish(record, checkpoint, data, rows, out, tell)
+    return finish(record, data, rows, out, tell)
 
 
 class _Data(pl.LightningDataModule):
@@ -165,15 +163,15 @@ def _fit(
     bar: bool,
     tell: Tell,
     stop_after_epochs: int | None,
-) -> Path | None:
-    """Run the epochs that remain; return the best checkpoint, or None when the run is not over."""
+) -> bool:
+    """Run the epochs that remain; return whether the run is over."""
     recipe = record.recipe
     epochs = -(-recipe.samples // recipe.epoch_samples)
     pl.seed_everything(recipe.seed, verbose=False)
     network = networks.create(recipe.network, recipe.outputs, pretrained=recipe.pretrained)
     steps = epochs * (recipe.epoch_samples // recipe.batch)
     task = FocusTask(network, recipe, record.normalisation, steps, record.um_per_step, record.optics.dof_um)
-    best = ModelCheckpoint(out, "best", monitor="val_mae_um", enable_version_counter=False)
+    best = ModelCheckpoint(out, Path(BEST).stem, monitor="val_mae_um", enable_version_counter=False)
     last = ModelCheckpoint(out, "last", enable_version_counter=False)
     log = EpochLog(out, epochs, None if bar else tell, stop_after_epochs)
     callbacks: list[pl.Callback] = [best, last, log]
@@ -213,59 +211,7 @@ def _fit(
         except SystemExit as stopped:
             # What Lightning makes of an interruption; the caller shall see it as what it was.
             raise KeyboardInterrupt from stopped
-    if task.progress < 1:
-        return None
-    return out / "best.ckpt"
-
-
-def _finish(
-    record: RunRecord,
-    checkpoint: Path,
-    data: Prepared,
-    rows: dict[str, NDArray[np.int64]],
-    out: Path,
-    tell: Tell,
-) -> Run:
-    """Write the best weights, fit the factor of the deviations, and evaluate on the test specimens."""
-    state = torch.load(checkpoint, map_location="cpu", weights_only=False)
-    weights = {
-        name.removeprefix("network."): value
-        for name, value in state["state_dict"].items()
-        if name.startswith("network.")
-    }
-    torch.save(weights, out / WEIGHTS)
-    record = record.model_copy(update={"best_epoch": int(state["epoch"])})
-    write_record(out, record)
-    predicted, sigmas = _predictions(load_run(out), data, rows["validation"])
-    if sigmas is not None:
-        factor = metrics.sigma_factor(data.offsets_um[rows["validation"]], predicted, sigmas)
-        record = record.model_copy(update={"sigma_factor": factor})
-    record = record.model_copy(update={"finished": True})
-    write_record(out, record)
-    run = load_run(out)
-    evaluation = {}
-    for part in ("validation", "test"):
-        predicted, _ = _predictions(run, data, rows[part])
-        views = [VIEWS[view] for view in data.views[rows[part]]]
-        evaluation[part] = metrics.grouped_figures(
-            data.offsets_um[rows[part]], predicted, views, record.um_per_step, record.optics.dof_um
-        )
-        tell(f"{part}: {metrics.in_words(evaluation[part])}")
-    write_json(out / "evaluation.json", evaluation)
-    return run
-
-
-def _predictions(
-    run: Run, data: Prepared, rows: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
-    offsets, sigmas = [np.empty(0)], [np.empty(0)]
-    for images, _ in FixedBatches(data, rows, 64):
-        predicted, deviation = run.predict(images)
-        offsets.append(predicted.double().numpy())
-        if deviation is not None:
-            sigmas.append(deviation.double().numpy())
-    has_sigmas = run.recipe.outputs > 1
-    return np.concatenate(offsets), np.concatenate(sigmas) if has_sigmas else None
+    return task.progress >= 1
 
 
 def _resumable(out: Path, recipe: Recipe, data: str) -> RunRecord | None:

@@ -40,6 +40,9 @@ class RunRecord(Section):
     versions: dict[str, str]
     finished: bool = False
     best_epoch: int | None = None
+    new_statistics: bool = Field(
+        False, description="Batch normalisation has statistics that were measured after training."
+    )
     sigma_factor: float = Field(1.0, description="Fitted on validation; multiplies predicted deviations.")
 
 
