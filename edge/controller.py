@@ -200,9 +200,11 @@ class Controller:
             least_um += self._backlash_um
         if abs(miss_um) > least_um and abs(error_um) > self._dead_band_um:
             self._direction = math.copysign(1.0, goal - axis.position_steps)
+            self._note_good_place(goal, state)
             verb = "retarget" if axis.moving else "move"
             caution = "" if seen.prediction.in_range else ", out of range: direction only"
             return self._say("move", goal, f"{verb} by {error_um:+.0f} um{caution}", state)
+        self._note_good_place(axis.target_steps, state)
         if axis.moving:
             return self._say("wait", None, "moving", state)
         if abs(plane_um - goal * self._um_per_step) > self._lock_um and goal in axis.limits_steps:
@@ -210,6 +212,11 @@ class Controller:
         if seen.lens_moving:
             return self._say("wait", None, "no frame since the lens settled", state)
         return self._say("hold", None, f"inside the dead band ({error_um:+.0f} um)", state)
+
+    def _note_good_place(self, steps: float, state: State) -> None:
+        """Remember where a lost lens should return to: where it was sent while locked."""
+        if state == "locked":
+            self._good_place = steps
 
     def _locking_or_locked(
         self, error_um: float, sigma_um: float, seen: Observation, axis: AxisReading

@@ -169,6 +169,18 @@ def test_a_lost_worm_means_hold_where_focus_was_good(make_config):
     assert bench.axis.position_steps == pytest.approx(100)
 
 
+def test_the_last_good_place_is_the_last_one_and_not_the_first(make_config):
+    bench = Bench(make_config())
+    for plane_um in (500.0, 1500.0):
+        for _ in range(20):
+            bench.see(plane_um - bench.axis.position_steps * 5)
+        assert bench.controller.state == "locked"
+        for _ in range(60):
+            bench.see(None, subject_seen=False)
+        assert bench.controller.state == "lost"
+    assert bench.axis.position_steps == pytest.approx(300)
+
+
 def test_search_without_success_returns_to_the_last_good_place_and_stays(make_config):
     bench = Bench(make_config())
     bench.see(500.0)
