@@ -104,25 +104,28 @@ class SimulatedAxis:
             raise AxisFault("focus axis: not homed, so positions mean nothing; home it first")
         low, high = self.limits_steps
         if not low <= steps <= high:
-            raise AxisFault(f"focus axis: {steps:.0f} steps is outside its limits {low:.0f} to {high:.0f}")
+            raise AxisFault(
+                f"focus axis: {steps:.0f} steps is outside its limits {low:.0f} to {high:.0f}; stay inside"
+            )
         now = self._clock.now()
         motor = self._motor_at(now)
         believed = self.position_at(now)
-        if steps == believed:
-            target = motor
+        # A lens too fast to stop in time passes its target and comes back to it from the other side.
+        play = self._config.backlash_steps
+        turn = motor + self._braking_steps(now)
+        passed = min(max(believed, turn), turn + play)
+        if steps == passed:
+            self._begin(now, turn)
         else:
-            target = steps if steps > believed else steps - self._config.backlash_steps
-        self._begin(now, target)
+            self._begin(now, steps if steps > passed else steps - play)
         self._target = steps
 
     def stop(self) -> None:
         """Decelerate to a stop; the position stays known."""
         now = self._clock.now()
-        speed = self._moves[-1].profile.speed_at(now)
-        if speed == 0:
+        if self._moves[-1].profile.speed_at(now) == 0:
             return
-        distance = speed * abs(speed) / (2 * self._config.acceleration_steps_s2)
-        self._begin(now, self._motor_at(now) + distance)
+        self._begin(now, self._motor_at(now) + self._braking_steps(now))
         self._target = self.position_at(self._moves[-1].profile.end_s)
 
     def close(self) -> None:
@@ -167,6 +170,11 @@ class SimulatedAxis:
         )
         self._moves.append(_Move(now, profile, believed, true - self._moves[-1].missed + missed, missed))
         del self._moves[:-HISTORY]
+
+    def _braking_steps(self, now: float) -> float:
+        """Signed way of the motor from its present speed to a stop."""
+        speed = self._moves[-1].profile.speed_at(now)
+        return speed * abs(speed) / (2 * self._config.acceleration_steps_s2)
 
     def _motor_at(self, t: float) -> float:
         return self._move_at(t).profile.position_at(t)

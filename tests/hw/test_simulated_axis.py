@@ -86,6 +86,22 @@ def test_a_retarget_in_mid_move_keeps_position_continuous_and_ends_there() -> No
     assert positions[-1] == pytest.approx(37)
 
 
+@pytest.mark.parametrize("first", [400, -400])
+@pytest.mark.parametrize("ahead", [-30, 0, 3, 15, 25])
+def test_a_lens_too_fast_to_stop_in_time_comes_back_with_its_backlash_taken_up(
+    first: float, ahead: float
+) -> None:
+    axis, clock = an_axis()
+    axis.move_to(first)
+    clock.advance_to(0.4)
+    target = axis.position_steps + np.sign(first) * ahead
+    axis.move_to(target)
+    rest(axis, clock)
+    assert axis.target_steps == target
+    assert axis.position_steps == pytest.approx(target)
+    assert axis.true_position_at(clock.now()) == pytest.approx(target)
+
+
 def test_history_tells_the_position_of_a_past_moment() -> None:
     axis, clock = an_axis()
     axis.move_to(100)
