@@ -173,6 +173,8 @@ def load_model(path: Path, model: type[M]) -> M:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         data = yaml.safe_load(text)
@@ -181,6 +183,9 @@ def load_model(path: Path, model: type[M]) -> M:
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "unreadable"
         raise ConfigError(f"{path}{line}: not valid YAML ({problem}); mend the file") from error
+    # A value that only looks like a date, such as 2026-13-45.
+    except ValueError as error:
+        raise ConfigError(f"{path}: not valid YAML ({error}); put quotes around the value") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected a mapping of keys to values; see the shipped files")
     return check_model(data, model, path, node)

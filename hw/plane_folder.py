@@ -1,5 +1,6 @@
 """Z-stacks as folders of images, as other programs leave them: the position stands in each plane's name."""
 
+import math
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -67,6 +68,8 @@ def read_plane_folder(folder: Path, spacing_um: float | None = None) -> ZStack:
             raise StackError(
                 f"{folder}: names give the planes' order, their positions are unknown; give --spacing-um"
             )
+        if not 0 < spacing_um < math.inf:
+            raise StackError(f"planes {spacing_um:g} um apart make no stack; give --spacing-um above 0")
         positions = {path: number * spacing_um for path, number in numbers.items()}
         source = f"order of names, {spacing_um:g} um apart as given"
     ordered = sorted(positions, key=lambda p: positions[p])

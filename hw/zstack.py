@@ -194,6 +194,8 @@ def read_stack(path: Path) -> ZStack:
         raise StackError(f"{path}: its OME-XML is damaged ({error}); record it again") from error
     except StackError as error:
         raise StackError(f"{path}: {error}") from error
+    except ValueError as error:
+        raise StackError(f"{path}: a number in its metadata is none ({error}); record it again") from error
 
 
 def _from_ome(images: Pixels, root: ET.Element) -> ZStack:
@@ -238,8 +240,9 @@ def _notes(description: str) -> dict[str, str]:
 
 
 def _length_um(pixels: ET.Element, name: str) -> float:
-    """Return a length attribute in um, by default in um (OME 2016-06); nan when absent."""
-    return float(pixels.get(name, "nan")) * _MICRONS.get(pixels.get(f"{name}Unit", "µm"), math.nan)
+    """Return a length attribute in um, by default in um (OME 2016-06); nan when absent or not above 0."""
+    length = float(pixels.get(name, "nan")) * _MICRONS.get(pixels.get(f"{name}Unit", "µm"), math.nan)
+    return length if length > 0 else math.nan
 
 
 def _from_imagej(images: Pixels, metadata: dict[str, Any], resolution: tuple[float, float]) -> ZStack:

@@ -127,6 +127,16 @@ def test_broken_yaml_names_the_line(rig_file: Path) -> None:
     assert "bench.yaml:3" in refusal(rig_file)
 
 
+def test_a_file_in_another_encoding_is_refused(rig_file: Path) -> None:
+    rig_file.write_bytes(RIG.replace("bench", "Münster").encode("latin-1"))
+    assert "save it as UTF-8" in refusal(rig_file)
+
+
+def test_an_impossible_date_is_refused(rig_file: Path) -> None:
+    rig_file.write_text(RIG.replace("bench", "2026-13-45"))
+    assert "put quotes around" in refusal(rig_file)
+
+
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "just words\n"])
 def test_a_file_that_is_no_mapping_is_refused(rig_file: Path, text: str) -> None:
     rig_file.write_text(text)

@@ -1,3 +1,5 @@
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -31,6 +33,9 @@ def test_order_alone_needs_a_spacing(tmp_path):
     write_planes(tmp_path, "lapse_10.png", "lapse_2.png", "lapse_1.png")
     with pytest.raises(StackError, match="positions are unknown; give --spacing-um"):
         read_plane_folder(tmp_path)
+    for nonsense in (0.0, -1.0, math.nan):
+        with pytest.raises(StackError, match="--spacing-um above 0"):
+            read_plane_folder(tmp_path, nonsense)
     stack = read_plane_folder(tmp_path, 5.0)
     np.testing.assert_array_equal(stack.positions_um, [5, 10, 50])
     np.testing.assert_array_equal(stack.images[:, 0, 0], [2, 1, 0])

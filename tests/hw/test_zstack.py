@@ -38,6 +38,27 @@ def test_other_software_finds_positions_and_axes(tmp_path):
     assert (pixels["PhysicalSizeX"], pixels["PhysicalSizeY"]) == (1.55, 1.55)
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [('PositionZ="-700.0"', 'PositionZ="-7x0.0"'), ('TheZ="1"', 'TheZ="x"'), ('X="1.55"', 'X="1,55"')],
+)
+def test_metadata_that_is_no_number_is_refused(tmp_path, right, wrong):
+    path = tmp_path / "a.ome.tif"
+    write_stack(path, some_stack((5, 8, 9)))
+    whole = path.read_bytes()
+    assert right.encode() in whole
+    path.write_bytes(whole.replace(right.encode(), wrong.encode()))
+    with pytest.raises(StackError, match=r"a\.ome\.tif: a number in its metadata is none"):
+        read_stack(path)
+
+
+def test_a_pixel_size_of_nothing_is_unknown(tmp_path):
+    path = tmp_path / "a.ome.tif"
+    write_stack(path, some_stack((5, 8, 9)))
+    path.write_bytes(path.read_bytes().replace(b'X="1.55"', b'X="0.00"'))
+    assert np.isnan(read_stack(path).um_per_px)
+
+
 def test_unknown_pixel_size_stays_unknown(tmp_path):
     write_stack(tmp_path / "a.ome.tif", ZStack(np.zeros((2, 4, 4), np.uint8), np.array([0.0, 1.0])))
     assert np.isnan(read_stack(tmp_path / "a.ome.tif").um_per_px)
