@@ -68,25 +68,32 @@ def true_focus(rig: Rig) -> Callable[[Frame], float | None] | None:
     believes, that error is in it, so that a frame's `lens_steps` minus its true focus is the real defocus.
 
     The subject's sharpest position relative to the rig's own reference plane changes slowly with posture:
-    it is found anew every `REFRESH_S` seconds of the rig's clock, and follows the plane in between.
+    it is found anew every `REFRESH_S` seconds of the rig's clock, and follows the plane in between. Where the
+    subject has no sharpest position, the true focus of those seconds' frames is None.
     """
     if rig.ideal is None:
         return None
     ideal = rig.ideal
     measure = MEASURES[DEFAULT_MEASURE]
     um_per_step = rig.config.axis.um_per_step
-    offsets: dict[int, float] = {}
+    offsets: dict[int, float | None] = {}
 
     def focus(frame: Frame) -> float | None:
         t = frame.mid_exposure_s
         period = int(t / REFRESH_S)
         if period not in offsets:
             middle = (period + 0.5) * REFRESH_S
-            near = offsets.get(period - 1, 0.0) + ideal.plane_um(middle)
-            found = sharpest_position(
-                lambda z: measure(ideal.render(middle, z)), near, rig.config.optics.dof_um
-            )
-            offsets[period] = found - ideal.plane_um(middle)
-        return (ideal.plane_um(t) + offsets[period] - ideal.lens_error_um(t)) / um_per_step
+            near = (offsets.get(period - 1) or 0.0) + ideal.plane_um(middle)
+            try:
+                found = sharpest_position(
+                    lambda z: measure(ideal.render(middle, z)), near, rig.config.optics.dof_um
+                )
+                offsets[period] = found - ideal.plane_um(middle)
+            except StackError:
+                offsets[period] = None
+        offset_um = offsets[period]
+        if offset_um is None:
+            return None
+        return (ideal.plane_um(t) + offset_um - ideal.lens_error_um(t)) / um_per_step
 
     return focus
