@@ -1,6 +1,7 @@
 """The figures of one run, computed from its steps."""
 
 import math
+from array import array
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -89,9 +90,9 @@ class Tally:
     """Collects what the figures need, a few numbers per step."""
 
     def __init__(self) -> None:
-        self._errors: list[float] = []
-        self._after_lock: list[bool] = []
-        self._stages: list[tuple[float, ...]] = []
+        self._errors = array("d")
+        self._after_lock = bytearray()
+        self._stages = {name: array("d") for name in STAGES}
         self._frames = self._lost = self._moves = 0
         self._lock_s: float | None = None
         self._last_s = 0.0
@@ -105,7 +106,8 @@ class Tally:
         self._moves += decision.target_steps is not None
         if self._lock_s is None and decision.state == "locked":
             self._lock_s = step.elapsed_s
-        self._stages.append(tuple(getattr(step.look.stages, name) for name in STAGES))
+        for name, times in self._stages.items():
+            times.append(getattr(step.look.stages, name))
         error = step.error_steps
         self._errors.append(math.nan if error is None else error)
         self._after_lock.append(self._lock_s is not None)
@@ -140,11 +142,11 @@ def _rms(values: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
     return float(np.sqrt(np.mean(values**2))) if values.size else None
 
 
-def _stage_ms(stages: list[tuple[float, ...]]) -> dict[str, dict[str, float]]:
+def _stage_ms(stages: dict[str, "array[float]"]) -> dict[str, dict[str, float]]:
     """Median and 99th percentile of every stage that ran at least once."""
     result = {}
-    for column, name in enumerate(STAGES):
-        times = np.array([row[column] for row in stages], dtype=np.float64) * 1e3
+    for name, seconds in stages.items():
+        times = np.array(seconds, dtype=np.float64) * 1e3
         times = times[np.isfinite(times)]
         if times.size:
             result[name] = {"median": float(np.median(times)), "p99": float(np.percentile(times, 99))}

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import sys
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
@@ -67,18 +69,25 @@ def read_history(folder: Path, config: RigConfig) -> History:
     ConfigError
         The folder holds no session, or one without a frame.
     """
+    # Row by row, and only what is drawn: a session of a day has millions of rows.
+    names = ("exposure_start_s", "exposure_s", "decided_s", "lens_steps", "plane_um", "true_focus_steps")
+    numbers = {name: array("d") for name in names}
+    states: list[str] = []
     try:
         with (folder / "frames.csv").open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+            for row in csv.DictReader(file):
+                states.append(sys.intern(row["state"]))
+                for name, values in numbers.items():
+                    values.append(float(row[name] or "nan"))
         with (folder / "events.jsonl").open(encoding="utf-8") as file:
             start_s = json.loads(file.readline() or "{}").get("clock_s")
     except OSError as error:
         raise ConfigError(f"{folder}: not a session ({error.strerror}); name a session folder") from error
-    if not rows or start_s is None:
+    if not states or start_s is None:
         raise ConfigError(f"{folder}: the session has no frames; nothing to draw")
 
     def column(name: str) -> Column:
-        return np.array([float(row[name] or "nan") for row in rows], dtype=np.float64)
+        return np.array(numbers[name], dtype=np.float64)
 
     um = config.axis.um_per_step
     return History(
@@ -87,7 +96,7 @@ def read_history(folder: Path, config: RigConfig) -> History:
         lens_um=column("lens_steps") * um,
         plane_um=column("plane_um"),
         truth_um=column("true_focus_steps") * um,
-        states=[row["state"] for row in rows],
+        states=states,
     )
 
 

@@ -1,6 +1,6 @@
 """What the camera sees of a scene: full frames, and noise-free views of the worm."""
 
-from dataclasses import dataclass
+from collections import OrderedDict
 
 import cv2
 import numpy as np
@@ -16,22 +16,17 @@ __all__ = ["FieldOfView", "IdealView"]
 
 FEATHER_UM = 25.0
 IDEAL_MARGIN_UM = 40.0
+# Renderings of the surroundings: so many noisy images at each lens position, at so many positions.
 NOISY_COPIES = 2
-
-
-@dataclass(frozen=True)
-class _Surroundings:
-    """The field without its worm at one lens position: grid intensity, and noisy images of it."""
-
-    intensity: NDArray[np.float32]
-    images: list[NDArray[np.uint8]]
+POSITIONS_KEPT = 24
 
 
 class FieldOfView:
     """Full frames of a scene at the lens position of their exposure.
 
     The worm, and all within a window around it that is wide enough for the blur, is rendered for every frame.
-    What lies outside is rendered at lens positions `background_step_um` apart and kept.
+    What lies outside is rendered at lens positions `background_step_um` apart; the `POSITIONS_KEPT` last used
+    are kept as `NOISY_COPIES` images each, so that its noise repeats.
 
     Parameters
     ----------
@@ -57,14 +52,13 @@ class FieldOfView:
         self._rng = rng
         self._step_um = simulation.background_step_um
         self._shake_um = draw(rng, simulation.axis.shake_um)
-        self._surroundings: dict[int, _Surroundings] = {}
+        self._surroundings: OrderedDict[int, list[NDArray[np.uint8]]] = OrderedDict()
 
     def expose(self, start: float, end: float) -> NDArray[np.uint8]:
         """Expose a frame from `start` to `end`, seconds; (H, W, 3) uint8 RGB of the camera's size."""
         scene, middle = self._scene, (start + end) / 2
         defocus = self._defocus_um(middle)
-        surroundings = self._surroundings_at(defocus)
-        frame = surroundings.images[int(self._rng.integers(NOISY_COPIES))].copy()
+        frame = self._surroundings_at(defocus)[int(self._rng.integers(NOISY_COPIES))].copy()
         feather = round(FEATHER_UM / scene.lens.grid_um)
         shown = _clip(scene.worm_region(middle, 0.5 * scene.lens.blur_um(defocus) + FEATHER_UM), scene.field)
         if shown is None:
@@ -107,7 +101,8 @@ class FieldOfView:
             total += scene.lens.image(wave, self._defocus_um(float(t)))[inner]
         return total / np.float32(len(instants))
 
-    def _surroundings_at(self, defocus_um: float) -> _Surroundings:
+    def _surroundings_at(self, defocus_um: float) -> list[NDArray[np.uint8]]:
+        """Noisy images of the field without its worm at the nearest lens position of those rendered."""
         level = round(defocus_um / self._step_um)
         if level not in self._surroundings:
             scene, defocus = self._scene, level * self._step_um
@@ -116,13 +111,15 @@ class FieldOfView:
             intensity = scene.lens.image(wave, defocus)[scene.field.inside(outer)]
             intensity *= scene.illumination(scene.field)
             camera = self._rig.camera
-            images = [
+            self._surroundings[level] = [
                 scene.sensor.develop(intensity, scene.grid_px, binned=False)[
                     : camera.height_px, : camera.width_px
                 ]
                 for _ in range(NOISY_COPIES)
             ]
-            self._surroundings[level] = _Surroundings(intensity, images)
+            if len(self._surroundings) > POSITIONS_KEPT:
+                self._surroundings.popitem(last=False)
+        self._surroundings.move_to_end(level)
         return self._surroundings[level]
 
 
