@@ -125,15 +125,20 @@ def simulate_stacks(
     Raises
     ------
     ConfigError
-        The rig is not simulated, or the folder holds stacks of another plan.
+        The rig is not simulated, or the folder cannot be made or holds stacks of another plan.
     """
     simulation_section(rig)
-    folder.mkdir(parents=True, exist_ok=True)
     plan_file = folder / "simulated.txt"
     text = f"{rig.name} {plan}\n"
-    if plan_file.exists() and plan_file.read_text() != text:
-        raise ConfigError(f"{folder}: holds stacks of another plan ({plan_file.name}); choose a new folder")
-    plan_file.write_text(text)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if plan_file.exists() and plan_file.read_text(encoding="utf-8") != text:
+            raise ConfigError(
+                f"{folder}: holds stacks of another plan ({plan_file.name}); choose a new folder"
+            )
+        plan_file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be written to ({error.strerror}); choose another") from error
     todo = []
     for seed in seeds:
         path = folder / f"{rig.name}-{seed:08d}{STACK_SUFFIX}"

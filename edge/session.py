@@ -62,20 +62,22 @@ class Session:
     """
 
     def __init__(self, folder: Path, config: RigConfig, card: FocusCard | None, notice: str = "") -> None:
-        if folder.is_dir() and any(folder.iterdir()):
-            raise ConfigError(f"{folder}: not empty, and a session is never overwritten; name a new folder")
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigError(f"{folder}: cannot be made ({error.strerror}); name another folder") from error
         self.folder = folder
         self._config, self._notice = config, notice
         rig = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        (folder / "rig.yaml").write_text(rig, encoding="utf-8")
-        if card is not None:
-            (folder / "focus.json").write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        self._frames = (folder / "frames.csv").open("w", newline="", encoding="utf-8")
-        self._events = (folder / "events.jsonl").open("w", encoding="utf-8")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise ConfigError(
+                    f"{folder}: not empty, and a session is never overwritten; name a new folder"
+                )
+            (folder / "rig.yaml").write_text(rig, encoding="utf-8")
+            if card is not None:
+                (folder / "focus.json").write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            self._frames = (folder / "frames.csv").open("w", newline="", encoding="utf-8")
+            self._events = (folder / "events.jsonl").open("w", encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{folder}: cannot be made ({error.strerror}); name another folder") from error
         self._table = csv.writer(self._frames)
         self._table.writerow(COLUMNS)
         self._state: State | None = None

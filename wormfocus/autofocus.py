@@ -1,6 +1,7 @@
 """What `run`, `focus` and `demo` share: a rig and a focuser from the command line, and the way to report."""
 
 import json
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,13 +9,15 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 if TYPE_CHECKING:
     from edge.bundle import FocusCard
     from edge.figures import RunFigures, Step
     from edge.focusers import Focuser
     from hw.rig import Rig
 
-__all__ = ["MethodName", "Parts", "open_parts", "show_figures", "show_progress", "write_json"]
+__all__ = ["MethodName", "Parts", "finite", "open_parts", "show_figures", "show_progress", "write_json"]
 
 
 class MethodName(StrEnum):
@@ -23,6 +26,13 @@ class MethodName(StrEnum):
     network = "network"
     contrast = "contrast"
     none = "none"
+
+
+def finite(value: float) -> float:
+    """Refuse an option that is no number or has no end."""
+    if not math.isfinite(value):
+        raise typer.BadParameter(f"{value} is not a finite number")
+    return value
 
 
 @dataclass(frozen=True)
@@ -144,6 +154,11 @@ def show_figures(figures: "RunFigures", rig: "Rig", wall_s: float) -> None:
 def write_json(path: Path, values: dict[str, Any]) -> None:
     """Write figures to a JSON file.
 
+    Parameters
+    ----------
+    path : an existing file is replaced
+    values : plain values; numbers are finite, for JSON knows no others
+
     Raises
     ------
     ConfigError
@@ -151,7 +166,8 @@ def write_json(path: Path, values: dict[str, Any]) -> None:
     """
     from hw.errors import ConfigError
 
+    text = json.dumps(values, indent=2, allow_nan=False) + "\n"
     try:
-        path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror}); name another file") from error

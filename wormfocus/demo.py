@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from wormfocus.application import app
-from wormfocus.autofocus import MethodName, open_parts, show_figures, write_json
+from wormfocus.autofocus import MethodName, finite, open_parts, show_figures, write_json
 from wormfocus.run import run_recorded
 
 RIG, BUNDLE = "worm_tracker_sim", "default"
@@ -15,7 +15,7 @@ RIG, BUNDLE = "worm_tracker_sim", "default"
 
 @app.command("demo")
 def demo(
-    seconds: Annotated[float, typer.Option(min=0.1, help="Virtual time.")] = 60.0,
+    seconds: Annotated[float, typer.Option(min=0.1, callback=finite, help="Virtual time.")] = 60.0,
     seed: Annotated[int, typer.Option(min=0, help="Another seed is another worm on another plate.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder for the session; numbered when taken.")] = Path("demo"),
     method: Annotated[MethodName, typer.Option(help="How to focus.")] = MethodName.network,

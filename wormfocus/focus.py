@@ -7,14 +7,16 @@ from typing import Annotated
 import typer
 
 from wormfocus.application import app
-from wormfocus.autofocus import MethodName, open_parts, show_progress, write_json
+from wormfocus.autofocus import MethodName, finite, open_parts, show_progress, write_json
 
 
 @app.command("focus")
 def focus(
     rig: Annotated[str, typer.Option(help="Rig file, or the name of a shipped rig.")],
     bundle: Annotated[str, typer.Option(help="Bundle, or the name of a shipped one.")] = "default",
-    timeout: Annotated[float, typer.Option(min=0.1, help="Give up after this, s on the rig's clock.")] = 30.0,
+    timeout: Annotated[
+        float, typer.Option(min=0.1, callback=finite, help="Give up after this, s on the rig's clock.")
+    ] = 30.0,
     method: Annotated[MethodName, typer.Option(help="How to focus; contrast scans.")] = MethodName.network,
     stack: Annotated[Path | None, typer.Option(help="Stack or folder of planes for a replayed rig.")] = None,
     spacing_um: Annotated[

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from wormfocus.application import app
+from wormfocus.autofocus import write_json
 
 
 @app.command("label")
@@ -20,8 +21,6 @@ def label(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Write NAME.label.json beside each stack whose focus curve has a peak to be trusted; say why not."""
-    import json
-
     from rich.progress import track
 
     from calibration.label import label_stacks
@@ -71,6 +70,6 @@ def label(
                 for result in results
             ],
         }
-        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        write_json(json_file, figures)
     if counts["refused"] == len(results):
         raise StackError(f"{stacks}: no stack can be labelled, for the reasons above; record others")

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wormfocus.application import app
-from wormfocus.autofocus import MethodName, Parts, open_parts, show_figures, show_progress, write_json
+from wormfocus.autofocus import (
+    MethodName,
+    Parts,
+    finite,
+    open_parts,
+    show_figures,
+    show_progress,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from edge.figures import RunFigures
@@ -18,7 +26,9 @@ if TYPE_CHECKING:
 def run(
     rig: Annotated[str, typer.Option(help="Rig file, or the name of a shipped rig.")],
     bundle: Annotated[str, typer.Option(help="Bundle, or the name of a shipped one.")] = "default",
-    seconds: Annotated[float, typer.Option(min=0.1, help="Length of the run on the rig's clock.")] = 60.0,
+    seconds: Annotated[
+        float, typer.Option(min=0.1, callback=finite, help="Length of the run on the rig's clock.")
+    ] = 60.0,
     method: Annotated[MethodName, typer.Option(help="How to focus.")] = MethodName.network,
     session: Annotated[Path | None, typer.Option(help="New folder to record the session in.")] = None,
     stack: Annotated[Path | None, typer.Option(help="Stack or folder of planes for a replayed rig.")] = None,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from wormfocus.application import app
+from wormfocus.autofocus import write_json
 
 
 @app.command("simulate")
@@ -29,8 +30,6 @@ def simulate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Write labelled z-stacks of random simulated specimens."""
-    import json
-
     from rich.progress import track
 
     from calibration.simulate import StackPlan, simulate_stacks
@@ -52,4 +51,4 @@ def simulate(
             "planes": planes,
             "range_um": range_um,
         }
-        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        write_json(json_file, figures)

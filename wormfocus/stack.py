@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wormfocus.application import app
+from wormfocus.autofocus import write_json
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -43,7 +44,6 @@ def stack(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Record z-stacks with the lens position of every plane, as OME-TIFF."""
-    import json
     from functools import partial
 
     from rich.progress import Progress
@@ -98,9 +98,7 @@ def stack(
             }
         )
     if json_file:
-        json_file.write_text(
-            json.dumps({"rig": config.name, "stacks": figures}, indent=2) + "\n", encoding="utf-8"
-        )
+        write_json(json_file, {"rig": config.name, "notice": opened.notice, "stacks": figures})
 
 
 def _show(bar: "Progress", task: "TaskID", done: int, planes: int) -> None:
