@@ -3,11 +3,13 @@
     python benchmarks/scenario.py --seeds 20 --workers 2 --json benchmarks/results/scenario.json
 
 Every seed is another worm on another plate under another objective of the simulated rig's family, and starts
-250 steps out of focus. All methods meet the same seeds. Runs that the JSON file already holds are kept.
+250 steps out of focus. All methods meet the same seeds. Runs that the JSON file already holds are kept if
+they are of the same rig, network and duration.
 """
 
 import argparse
 import json
+import math
 import platform
 import shlex
 import sys
@@ -32,7 +34,14 @@ def one_run(job: tuple[str, int, str, float, str]) -> dict[str, Any]:
     cv2.setNumThreads(1)
     with open_parts(rig, bundle, MethodName(method), seed=seed) as parts:
         figures = run_autofocus(parts.rig, parts.focuser, seconds=seconds, truth=true_focus(parts.rig))
-    return {"rig": rig, "bundle": bundle, "seed": seed, **figures.as_dict()}
+    return {"rig": rig, "bundle": bundle, "network": digest(bundle), "seed": seed, **figures.as_dict()}
+
+
+def digest(bundle: str) -> str:
+    """First digits of the network's SHA-256: bundles of one name are many networks."""
+    from edge.bundle import load_bundle
+
+    return load_bundle(bundle).card.flatbuffer_sha256[:12]
 
 
 def summary(rows: list[dict[str, Any]], method: str) -> dict[str, Any]:
@@ -40,11 +49,15 @@ def summary(rows: list[dict[str, Any]], method: str) -> dict[str, Any]:
     runs = [row for row in rows if row["method"] == method]
     locks = [row["time_to_lock_s"] for row in runs]
 
-    def over(name: str, worst: Callable[[list[float]], float]) -> tuple[float, float]:
+    def over(name: str, worst: Callable[[list[float]], float]) -> tuple[float | None, float | None]:
+        # A run without a lock has 0 in focus; None is for rigs whose true focus is not known.
         values = [row[name] for row in runs if row[name] is not None]
-        return (median(values), worst(values)) if values else (float("nan"), float("nan"))
+        return (median(values), worst(values)) if values else (None, None)
 
-    never = [float("inf") if lock is None else lock for lock in locks]
+    def finite(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    waits = [math.inf if lock is None else lock for lock in locks]
     focus, focus_all, rms = (
         over("in_focus_fraction", min),
         over("in_focus_fraction_all", min),
@@ -54,8 +67,8 @@ def summary(rows: list[dict[str, Any]], method: str) -> dict[str, Any]:
         "method": method,
         "seeds": len(runs),
         "never_locked": sum(lock is None for lock in locks),
-        "time_to_lock_s_median": median(never) if runs else None,
-        "time_to_lock_s_worst": max(never) if runs else None,
+        "time_to_lock_s_median": finite(median(waits)) if runs else None,
+        "time_to_lock_s_worst": finite(max(waits)) if runs else None,
         "in_focus_fraction_median": focus[0],
         "in_focus_fraction_worst": focus[1],
         "in_focus_fraction_all_median": focus_all[0],
@@ -80,6 +93,13 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     if options.json and options.json.exists():
         rows = json.loads(options.json.read_text(encoding="utf-8"))["rows"]
+    network = digest(options.bundle)
+    rows = [
+        row
+        for row in rows
+        if (row["rig"], row.get("network")) == (options.rig, network)
+        and abs(row["seconds"] - options.seconds) < 1
+    ]
     done = {(row["seed"], row["method"]) for row in rows}
     jobs = [
         (options.rig, seed, method, options.seconds, options.bundle)
@@ -108,7 +128,7 @@ def save(path: Path, rows: list[dict[str, Any]]) -> None:
         "rows": rows,
     }
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    partial.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     partial.replace(path)
 
 
