@@ -86,7 +86,7 @@ class TrainingRecord(CardPart):
     """Where the weights come from."""
 
     recipe: str
-    fingerprint: str = Field(description="Hash of the recipe and the data, from the training run.")
+    fingerprint: str = Field(description="SHA-256 over names, sizes and labels of the stacks.")
     specimens: Count = Field(description="Number of specimens trained on.")
     planes: Count = Field(description="Number of planes trained on.")
     seed: int

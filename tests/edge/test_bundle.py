@@ -282,7 +282,8 @@ def test_shrinking_averages() -> None:
     window[:2, :4] = 200
     window[:, 4:, 1] = 80
     assert resize_to_input(window, spec).tolist() == [[[100, 100, 100], [0, 80, 0]]]
-    assert resize_to_input(window[:1, :2], spec) is not None
+    right_size = window[:1, :2]
+    assert resize_to_input(right_size, spec) is right_size
 
 
 # --- running --------------------------------------------------------------------------------------------
