@@ -83,7 +83,7 @@ def evaluate(
     stacks : with their labels
     um_per_step, dof_um : of the rig
     only : names of the specimens to use; all when absent
-    never : names of specimens that must not be among those used, because they were trained on
+    never : names of specimens that must not be among those used, because the network was made with them
     full : show whole frames too, as a group of their own
 
     Returns
@@ -107,8 +107,8 @@ def evaluate(
             continue
         if specimen in never:
             raise StackError(
-                f"{labelled.path}: specimen '{specimen}' was trained on, so figures would flatter; "
-                "choose '--split test', or allow it with '--seen'"
+                f"{labelled.path}: specimen '{specimen}' was trained on or validated with, so figures would "
+                "flatter; choose '--split test', or allow it with '--seen'"
             )
         planes = rgb_planes(stack)
         try:

@@ -16,6 +16,15 @@ from wormfocus.application import app
 
 __all__ = ["main"]
 
+# What a rig does without, and the extra that brings it.
+_EXTRAS = {
+    "torch": "train",
+    "lightning": "train",
+    "timm": "train",
+    "litert_torch": "export",
+    "ai_edge_quantizer": "export",
+}
+
 
 def _register_commands() -> None:
     for module in pkgutil.iter_modules(wormfocus.__path__):
@@ -44,6 +53,13 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(str(error), 1)
     except WormfocusError as error:
         return _fail(str(error), 2)
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        return _fail(
+            f"this command needs {error.name}, which a rig does not have; pip install 'wormfocus[{extra}]'", 2
+        )
     except typer.TyperException as error:
         return _fail(f"{error.format_message().rstrip('.')}; see 'wormfocus --help'", 2)
     return result if isinstance(result, int) else 0

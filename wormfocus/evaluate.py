@@ -1,13 +1,16 @@
 """`wormfocus evaluate`: how good a bundle or a run is on stacks."""
 
-import json as json_format
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wormfocus.application import app
+from wormfocus.autofocus import write_json
+
+if TYPE_CHECKING:
+    from training.run import Run
 
 __all__ = ["Part", "evaluate"]
 
@@ -32,9 +35,9 @@ def evaluate(
         typer.Option(help="Default: test on the stacks that --run was trained on, all on others."),
     ] = None,
     rig: Annotated[str | None, typer.Option(help="Rig whose steps and depth of field are used.")] = None,
-    seen: Annotated[bool, typer.Option(help="Allow specimens that were trained on.")] = False,
+    seen: Annotated[bool, typer.Option(help="Allow specimens that were learnt from.")] = False,
     full: Annotated[bool, typer.Option(help="Show whole frames too, as a group of their own.")] = False,
-    json: Annotated[Path | None, typer.Option(help="Write the figures here.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Compare predictions with labels on every plane of the stacks."""
     from rich.progress import track
@@ -84,12 +87,18 @@ def evaluate(
         um_per_step,
         dof_um,
         only=trained.split[split] if trained and split is not Part.all else None,
-        never=() if seen or trained is None else frozenset(trained.split["train"]),
+        never=_used(trained, split) if trained and not seen else (),
         full=full,
     )
     typer.echo(f"{figures['specimens']} specimens ({split}): {in_words(figures)}")
     for kind, groups in figures["groups"].items():
         for name, group in groups.items():
             typer.echo(f"  {kind} {name}: {in_words(group)}")
-    if json is not None:
-        json.write_text(json_format.dumps({"split": str(split), **figures}, indent=2, allow_nan=False) + "\n")
+    if json_file is not None:
+        write_json(json_file, {"split": str(split), **figures})
+
+
+def _used(run: "Run", part: Part) -> frozenset[str]:
+    """Specimens that a run learnt from, or chose its weights by."""
+    parts = ["train"] if part is Part.validation else ["train", "validation"]
+    return frozenset(name for used in parts for name in run.split[used])

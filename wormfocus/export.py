@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from wormfocus.application import app
+from wormfocus.autofocus import write_json
 
 
 class Quantization(StrEnum):
@@ -40,20 +41,12 @@ def export(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Turn a training run into a bundle, and measure that very file on specimens never trained on."""
-    import json
-
-    from hw.errors import BundleError, ConfigError
+    from export.build import export_run
+    from hw.errors import BundleError
+    from training.run import load_run
 
     if out.suffix != ".tflite":
         raise BundleError(f"{out}: a bundle's name ends in .tflite; rename it")
-    try:
-        from export.build import export_run
-        from training.run import load_run
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"export needs packages that a rig does not have ({error}); pip install 'wormfocus[export]'"
-        ) from error
-
     bundle, figures = export_run(
         load_run(run), out, stacks or [], quantization.value, allow_loss=allow_loss, cache=cache
     )
@@ -65,4 +58,4 @@ def export(
         f"{parity['ratio']:.3f} times the float network's error"
     )
     if json_file:
-        json_file.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        write_json(json_file, figures)

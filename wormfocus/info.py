@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wormfocus.application import app
+from wormfocus.autofocus import write_json
 
 if TYPE_CHECKING:
     from edge.bundle import Bundle
@@ -26,7 +27,7 @@ def info(
     for name, value in _rows(found):
         print(f"{name:<{width}}  {value}")
     if json_file:
-        json_file.write_text(found.card.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_json(json_file, found.card.model_dump(mode="json"))
 
 
 def _rows(bundle: "Bundle") -> list[tuple[str, str]]:

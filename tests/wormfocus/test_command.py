@@ -131,3 +131,14 @@ def test_a_rig_without_drivers_is_bad_input(capsys: pytest.CaptureFixture[str]) 
 def test_an_unknown_bundle_is_bad_input(bundle: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["info", bundle]) == 2
     assert bundle in one_line(capsys)
+
+
+def test_a_package_of_an_extra_that_is_missing_is_told_with_the_extra(
+    failing: list[BaseException], capsys: pytest.CaptureFixture[str]
+) -> None:
+    failing.append(ModuleNotFoundError("No module named 'litert_torch'", name="litert_torch"))
+    assert main(["fail"]) == 2
+    assert "pip install 'wormfocus[export]'" in one_line(capsys)
+    failing[0] = ModuleNotFoundError("No module named 'numpy'", name="numpy")
+    with pytest.raises(ModuleNotFoundError):
+        main(["fail"])

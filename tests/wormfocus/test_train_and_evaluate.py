@@ -11,6 +11,7 @@ from calibration.label import Label, write_label
 from calibration.stack import ZStack, read_stack, write_stack
 from edge.bundle import FocusCard, Predictor, load_bundle, write_bundle
 from training.labelled import collect, fingerprint
+from training.run import load_run
 from wormfocus.command import main
 
 NETWORK = Path(__file__).parents[1] / "edge" / "networks" / "tint_float32.tflite"
@@ -91,6 +92,16 @@ def test_train_then_evaluate(stacks, tmp_path, capsys):
     capsys.readouterr()
     assert main([*judge, "--split", "all"]) == 2
     assert "was trained on" in capsys.readouterr().err
+    held = load_run(run).split["validation"]
+    chosen = tmp_path / "chosen"
+    chosen.mkdir()
+    for path in stacks.iterdir():
+        if f"worm-{int(path.name[1:3])}" in held:
+            (chosen / path.name).write_bytes(path.read_bytes())
+    part = ["evaluate", "--run", str(run), "--stacks", str(chosen)]
+    assert main(part) == 2
+    assert "validated with" in capsys.readouterr().err
+    assert main([*part, "--split", "validation"]) == 0
     assert main([*judge, "--split", "all", "--seen", "--json", str(figures)]) == 0
     assert json.loads(figures.read_text())["n"] == 48
 
