@@ -186,9 +186,11 @@ def _commands(run: Run, out: Path, method: Quantization, rig: RigConfig | None) 
             f"wormfocus simulate --rig {rig.name} --seed {min(seeds)} -n {max(seeds) - min(seeds) + 1} "
             f"--planes {planes} --range-um {round_up(run.record.trained_range_um):g} --out STACKS"
         )
+    recipe = run.recipe
+    limit = "" if recipe.max_minutes is None else f" --max-minutes {recipe.max_minutes:g}"
     return [
         *commands,
-        f"wormfocus train --recipe {run.recipe.name} --stacks STACKS --out RUN",
+        f"wormfocus train --recipe {recipe.name} --seed {recipe.seed}{limit} --stacks STACKS --out RUN",
         f"wormfocus export RUN --stacks STACKS --quantization {method} --out {out.name}",
     ]
 

@@ -68,6 +68,7 @@ def test_a_model_card_lies_beside_it(exported: Path) -> None:
     text = (exported / "small.md").read_text()
     assert text.startswith("# small\n")
     assert "wormfocus simulate --rig worm_tracker_sim --seed 0 -n 6 --planes 12 --range-um 990" in text
+    assert "wormfocus train --recipe small --seed 0 --stacks STACKS --out RUN" in text
     assert "wormfocus export RUN --stacks STACKS --quantization static-int8 --out small.tflite" in text
 
 
