@@ -4,13 +4,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from edge.bundle import LOG_SIGMA_LIMITS
 from training.recipe import LossConfig
 
-__all__ = ["LOG_SIGMA_LIMITS", "loss", "split_outputs"]
-
-# In units of the scale: sigma between 2 % and 20 times of it. Below, one surprise in a batch would outweigh
-# everything else that it teaches.
-LOG_SIGMA_LIMITS = (-4.0, 3.0)
+__all__ = ["loss", "split_outputs"]
 
 
 def split_outputs(outputs: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -1,6 +1,7 @@
 """One file for the rig that cannot be mismatched: a network and its card; and running it."""
 
 from edge.bundle.card import (
+    LOG_SIGMA_LIMITS,
     FocusCard,
     InputSpec,
     Normalisation,
@@ -16,6 +17,7 @@ from edge.bundle.predictor import Prediction, Predictor
 from edge.bundle.window import resize_to_input, window_px
 
 __all__ = [
+    "LOG_SIGMA_LIMITS",
     "Bundle",
     "FocusCard",
     "InputSpec",

@@ -3,12 +3,14 @@
 All models are frozen and refuse unknown keys. Lengths are in um unless the name says otherwise.
 """
 
+import math
 from datetime import date
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 __all__ = [
+    "LOG_SIGMA_LIMITS",
     "SCHEMA_VERSION",
     "FocusCard",
     "InputSpec",
@@ -20,12 +22,17 @@ __all__ = [
 ]
 
 SCHEMA_VERSION: Final = 1
+# In units of the scale: sigma between 2 % and 20 times of it. Below, one surprise in a batch of training would
+# outweigh everything else that it teaches.
+LOG_SIGMA_LIMITS: Final = (-4.0, 3.0)
 
 Positive = Annotated[float, Field(gt=0)]
 PositiveInt = Annotated[int, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+# Wide enough for any scale, narrow enough for exp() not to overflow.
+LogSigma = Annotated[float, Field(ge=-20, le=20)]
 PerChannel = tuple[float, float, float]
 PositivePerChannel = tuple[Positive, Positive, Positive]
 
@@ -61,17 +68,32 @@ class OutputSpec(CardPart):
     """What the network's numbers mean.
 
     ``out[0] * scale_um`` is the offset. With `offset_sigma`, ``exp(out[1]) * scale_um * sigma_factor`` is its
-    standard deviation; `sigma_factor` was fitted on validation data so that the deviations are honest.
+    standard deviation, with ``out[1]`` kept within `log_sigma_limits` as in training, which taught nothing
+    beyond them; `sigma_factor` was fitted on validation data so that the deviations are honest.
     """
 
     kind: Literal["offset", "offset_sigma"]
     scale_um: Positive
     sigma_factor: Positive = 1.0
+    log_sigma_limits: tuple[LogSigma, LogSigma] = Field(
+        LOG_SIGMA_LIMITS, description="Lowest and highest out[1] that counts."
+    )
+
+    @model_validator(mode="after")
+    def _limits_in_order(self) -> "OutputSpec":
+        if self.log_sigma_limits[0] >= self.log_sigma_limits[1]:
+            raise ValueError(f"log_sigma_limits {self.log_sigma_limits} must rise")
+        return self
 
     @property
     def width(self) -> int:
         """How many numbers the network gives per image."""
         return 2 if self.kind == "offset_sigma" else 1
+
+    def sigma_um(self, log_sigma: float) -> float:
+        """Return the standard deviation, um, that a second number stands for."""
+        low, high = self.log_sigma_limits
+        return math.exp(min(max(log_sigma, low), high)) * self.scale_um * self.sigma_factor
 
 
 class TrainedOptics(CardPart):
@@ -91,6 +113,9 @@ class TrainingRecord(CardPart):
     planes: Count = Field(description="Number of planes trained on.")
     seed: int
     specimens_sha256: Sha256 = Field(description="SHA-256 of the sorted names of those specimens.")
+    images_seen: Count | None = Field(None, description="Images, repeats counted, until training ended.")
+    minutes: NonNegative | None = Field(None, description="Wall-clock time that training took.")
+    max_minutes: Positive | None = Field(None, description="Time limit that the schedule followed.")
 
 
 class Parity(CardPart):
@@ -102,6 +127,19 @@ class Parity(CardPart):
     ratio: NonNegative = Field(description="file_mae_um / float_mae_um.")
     mean_abs_difference_um: NonNegative = Field(
         description="Between the two predictions, image by image, um."
+    )
+    float_sign_error_rate: NonNegative | None = Field(
+        None, description="Share of images out of focus whose sign is wrong; None where none is out of focus."
+    )
+    file_sign_error_rate: NonNegative | None = None
+    float_sigma_factor: NonNegative | None = Field(
+        None,
+        description="RMS of the errors over their predicted deviations, 1 for honest ones, above for "
+        "overconfident ones; None for a network that tells no deviation.",
+    )
+    file_sigma_factor: NonNegative | None = None
+    accepted_losses: tuple[str, ...] = Field(
+        (), description="What an export would have been refused for, had loss not been allowed."
     )
 
 

@@ -12,9 +12,6 @@ from hw.errors import BundleError
 
 __all__ = ["Prediction", "Predictor"]
 
-# exp() of more is no longer a confidence; it only overflows.
-_MAX_LOG_SIGMA = 20.0
-
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -73,9 +70,5 @@ class Predictor:
             return Prediction(0.0, math.inf, False)
         outputs = self.card.outputs
         offset_um = float(values[0]) * outputs.scale_um
-        sigma_um = None
-        if outputs.kind == "offset_sigma":
-            sigma_um = (
-                math.exp(min(float(values[1]), _MAX_LOG_SIGMA)) * outputs.scale_um * outputs.sigma_factor
-            )
+        sigma_um = outputs.sigma_um(float(values[1])) if outputs.kind == "offset_sigma" else None
         return Prediction(offset_um, sigma_um, abs(offset_um) <= self.card.trained_range_um)

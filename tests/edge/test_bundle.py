@@ -187,6 +187,10 @@ def test_a_zip_without_a_card_is_refused(tmp_path: Path) -> None:
         ({"colour": "red"}, "'colour': Extra inputs are not permitted"),
         ({"trained_range_um": -1}, "'trained_range_um': Input should be greater than 0"),
         ({"outputs": {"kind": "bins", "scale_um": 1}}, r"'outputs\.kind': Input should be 'offset'"),
+        (
+            {"outputs": {"kind": "offset", "scale_um": 1, "log_sigma_limits": (3, -4)}},
+            "'outputs': .*must rise",
+        ),
         ({"name": None}, "'name': Input should be a valid string"),
     ],
 )
@@ -369,13 +373,21 @@ def test_a_network_that_gives_no_number_is_no_exception(value: float) -> None:
     assert (prediction.offset_um, prediction.sigma_um, prediction.in_range) == (0.0, math.inf, False)
 
 
-def test_a_hopeless_sigma_does_not_overflow() -> None:
+@pytest.mark.parametrize(("value", "limit"), [(1e30, 3.0), (-1e30, -4.0)])
+def test_sigma_has_the_limits_of_training(value: float, limit: float) -> None:
     network = (NETWORKS / "tint_float32.tflite").read_bytes()
-    broken = network.replace(struct.pack("<f", -1.2345), struct.pack("<f", 1e30))
+    broken = network.replace(struct.pack("<f", -1.2345), struct.pack("<f", value))
     prediction = Predictor(Bundle(make_card(broken), broken, Path("broken"))).predict(colours(4))
-    assert prediction.sigma_um is not None
-    assert math.isfinite(prediction.sigma_um)
-    assert prediction.sigma_um > 1e9
+    assert prediction.sigma_um == pytest.approx(1500 * math.exp(limit))
+
+
+def test_a_card_may_give_limits_of_its_own() -> None:
+    spec = {"kind": "offset_sigma", "scale_um": 1000.0, "log_sigma_limits": (-1.0, 0.0)}
+    for level in (0, 255):
+        image = np.full((8, 12, 3), level, np.uint8)
+        second = min(max(by_hand(image)[1], -1.0), 0.0)
+        prediction = Predictor(make_bundle("tint_float32.tflite", outputs=spec)).predict(image)
+        assert prediction.sigma_um == pytest.approx(1000 * math.exp(second), rel=1e-4)
 
 
 @pytest.mark.parametrize(
