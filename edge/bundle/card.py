@@ -22,8 +22,8 @@ __all__ = [
 ]
 
 SCHEMA_VERSION: Final = 1
-# In units of the scale: sigma between 2 % and 20 times of it. Below, one surprise in a batch of training would
-# outweigh everything else that it teaches.
+# In units of the scale: sigma between 2 % and 20 times of it. Below, one surprise in a batch of training
+# would outweigh everything else that it teaches.
 LOG_SIGMA_LIMITS: Final = (-4.0, 3.0)
 
 Positive = Annotated[float, Field(gt=0)]
