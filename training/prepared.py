@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -85,7 +87,8 @@ def prepare(
     key = json.dumps([_VERSION, data, spec.model_dump(), margin_px, full])
     home = folder / hashlib.sha256(key.encode()).hexdigest()[:16]
     index, pixels = home / "index.npz", home / "images.u8"
-    if not index.is_file():
+    frame = (spec.height_px + 2 * margin_px, spec.width_px + 2 * margin_px, 3)
+    if not _is_whole(index, pixels, frame):
         try:
             home.mkdir(parents=True, exist_ok=True)
             _decode(stacks, spec, margin_px, full, index, pixels, progress)
@@ -94,9 +97,8 @@ def prepare(
                 f"{home}: decoded images cannot be written ({error.strerror}); make space, or give --cache"
             ) from error
     with np.load(index) as table:
-        shape = (len(table["offsets_um"]), spec.height_px + 2 * margin_px, spec.width_px + 2 * margin_px, 3)
         return Prepared(
-            images=np.memmap(pixels, np.uint8, "r", shape=shape),
+            images=np.memmap(pixels, np.uint8, "r", shape=(len(table["offsets_um"]), *frame)),
             offsets_um=table["offsets_um"],
             margins=table["margins"],
             views=table["views"],
@@ -105,6 +107,16 @@ def prepare(
             spec=spec,
             fingerprint=data,
         )
+
+
+def _is_whole(index: Path, pixels: Path, frame: tuple[int, int, int]) -> bool:
+    """Return whether there are as many decoded images as the index says: disks fill, copies break off."""
+    try:
+        with index.open("rb") as file, np.load(file) as table:
+            count = len(table["offsets_um"])
+        return pixels.stat().st_size == count * math.prod(frame)
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+        return False
 
 
 @dataclass(frozen=True, slots=True)

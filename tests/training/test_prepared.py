@@ -50,6 +50,18 @@ def test_an_interrupted_decoding_is_started_again(stacks, tmp_path):
     assert len(prepare(labelled, SPEC, tmp_path).offsets_um) == 28
 
 
+@pytest.mark.parametrize("name", ["images.u8", "index.npz"])
+def test_a_truncated_cache_is_decoded_again(stacks, tmp_path, name):
+    labelled = collect([stacks], print)[:3]
+    images = prepare(labelled, SPEC, tmp_path).images.copy()
+    (cached,) = tmp_path.glob(f"*/{name}")
+    cached.write_bytes(cached.read_bytes()[:-100])
+    calls = []
+    again = prepare(labelled, SPEC, tmp_path, progress=lambda done, total: calls.append(done))
+    assert calls == [1, 2, 3]
+    assert np.array_equal(again.images, images)
+
+
 def test_fingerprint_depends_on_labels_and_not_on_order(stacks):
     labelled = collect([stacks], print)
     assert fingerprint(labelled) == fingerprint(labelled[::-1])
