@@ -10,6 +10,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 
+from training.run import METRICS
 from training.task import FocusTask
 
 __all__ = ["EpochLog"]
@@ -49,7 +50,7 @@ class EpochLog(pl.Callback):
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
         }
         row |= {name: float(f"{value.item():.6g}") for name, value in trainer.callback_metrics.items()}
-        path = self._folder / "metrics.csv"
+        path = self._folder / METRICS
         new = not path.exists()
         with path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")

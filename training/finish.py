@@ -14,7 +14,7 @@ from hw.errors import ConfigError
 from training import metrics, networks
 from training.batches import FixedBatches, ShuffledBatches
 from training.prepared import VIEWS, Prepared
-from training.run import WEIGHTS, Run, RunRecord, normalised, write_json, write_record
+from training.run import WEIGHTS, Run, RunRecord, effort, normalised, write_json, write_record
 
 __all__ = ["BEST", "finish", "with_new_statistics"]
 
@@ -59,9 +59,16 @@ def finish(
     network.load_state_dict(
         {name.removeprefix(prefix): v for name, v in state["state_dict"].items() if name.startswith(prefix)}
     )
+    images_seen, minutes = effort(out) or (None, None)
     # A run that is finished anew has a factor already.
     record = record.model_copy(
-        update={"best_epoch": int(state["epoch"]), "sigma_factor": 1.0, "finished": False}
+        update={
+            "best_epoch": int(state["epoch"]),
+            "images_seen": images_seen,
+            "minutes": minutes,
+            "sigma_factor": 1.0,
+            "finished": False,
+        }
     )
     run = Run(out, network.eval(), record)
     predicted, sigmas = _predictions(run, data, rows["validation"])

@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
+import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
@@ -39,6 +40,8 @@ from training.split import rows_of, split_specimens
 from training.task import FocusTask
 
 __all__ = ["train"]
+
+LAST = "last.ckpt"
 
 Tell = Callable[[str], None]
 
@@ -125,7 +128,8 @@ def train(
         f"{recipe.network}: {len(split['train'])} specimens to learn from ({len(rows['train'])} images), "
         f"{len(split['validation'])} to validate, {len(split['test'])} to test"
     )
-    if not record.finished and not _fit(record, data, rows, out, bar, tell, stop_after_epochs):
+    over = record.finished or _is_over(record.recipe, out)
+    if not over and not _fit(record, data, rows, out, bar, tell, stop_after_epochs):
         return None
     return finish(record, data, rows, out, tell)
 
@@ -155,6 +159,24 @@ class _Data(pl.LightningDataModule):
         return FixedBatches(self._data, rows, 2 * self._recipe.batch)
 
 
+def _epochs_and_steps(recipe: Recipe) -> tuple[int, int]:
+    epochs = -(-recipe.samples // recipe.epoch_samples)
+    return epochs, epochs * (recipe.epoch_samples // recipe.batch)
+
+
+def _is_over(recipe: Recipe, out: Path) -> bool:
+    """Return whether the last checkpoint has all steps or all the time behind it.
+
+    A run that was killed while it was being finished is only finished again: Lightning would train one more
+    batch before it noticed.
+    """
+    if not (out / LAST).is_file():
+        return False
+    state = torch.load(out / LAST, map_location="cpu", weights_only=False)
+    limit_s = np.inf if recipe.max_minutes is None else 60 * recipe.max_minutes
+    return bool(state["global_step"] >= _epochs_and_steps(recipe)[1] or state["elapsed_s"] >= limit_s)
+
+
 def _fit(
     record: RunRecord,
     data: Prepared,
@@ -166,13 +188,12 @@ def _fit(
 ) -> bool:
     """Run the epochs that remain; return whether the run is over."""
     recipe = record.recipe
-    epochs = -(-recipe.samples // recipe.epoch_samples)
+    epochs, steps = _epochs_and_steps(recipe)
     pl.seed_everything(recipe.seed, verbose=False)
     network = networks.create(recipe.network, recipe.outputs, pretrained=recipe.pretrained)
-    steps = epochs * (recipe.epoch_samples // recipe.batch)
     task = FocusTask(network, recipe, record.normalisation, steps, record.um_per_step, record.optics.dof_um)
     best = ModelCheckpoint(out, Path(BEST).stem, monitor="val_mae_um", enable_version_counter=False)
-    last = ModelCheckpoint(out, "last", enable_version_counter=False)
+    last = ModelCheckpoint(out, Path(LAST).stem, enable_version_counter=False)
     log = EpochLog(out, epochs, None if bar else tell, stop_after_epochs)
     callbacks: list[pl.Callback] = [best, last, log]
     if recipe.ema_decay is not None:
@@ -182,7 +203,7 @@ def _fit(
         callbacks.append(RichProgressBar())
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    resume = out / "last.ckpt"
+    resume = out / LAST
     with warnings.catch_warnings():
         for message in _EXPECTED_WARNINGS:
             warnings.filterwarnings("ignore", message)

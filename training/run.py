@@ -1,5 +1,6 @@
 """The folder of a training run: what was trained, on what, and the best weights."""
 
+import csv
 import json
 import os
 from dataclasses import dataclass
@@ -17,10 +18,21 @@ from hw.section import Section
 from training import networks
 from training.recipe import Recipe
 
-__all__ = ["Run", "RunRecord", "load_run", "package_versions", "read_record", "write_json", "write_record"]
+__all__ = [
+    "Run",
+    "RunRecord",
+    "effort",
+    "load_run",
+    "normalised",
+    "package_versions",
+    "read_record",
+    "write_json",
+    "write_record",
+]
 
 RECORD = "run.json"
 WEIGHTS = "best.pt"
+METRICS = "metrics.csv"
 
 _PACKAGES = ("wormfocus", "torch", "torchvision", "timm", "lightning", "numpy", "opencv-python-headless")
 
@@ -44,6 +56,9 @@ class RunRecord(Section):
         False, description="Batch normalisation has statistics that were measured after training."
     )
     sigma_factor: float = Field(1.0, description="Fitted on validation; multiplies predicted deviations.")
+    # Runs of earlier versions lack these; `effort` finds them all the same.
+    images_seen: int | None = Field(None, description="Images, repeats counted, until training ended.")
+    minutes: float | None = Field(None, description="Wall-clock time of all sittings together.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,10 +198,20 @@ def write_json(path: Path, data: object) -> None:
     os.replace(partial, path)  # noqa: PTH105 - one atomic call, whatever the file system
 
 
-def package_versions() -> dict[str, str]:
-    """Return the versions of the packages that decide what comes out of a run."""
+def effort(folder: Path) -> tuple[int, float] | None:
+    """Return how many images a run has seen, repeats counted, and its minutes; None where it kept no log."""
+    try:
+        with (folder / METRICS).open(newline="", encoding="utf-8") as file:
+            last = list(csv.DictReader(file))[-1]
+        return int(last["images"]), float(last["minutes"])
+    except (OSError, IndexError, KeyError, TypeError, ValueError):
+        return None
+
+
+def package_versions(*more: str) -> dict[str, str]:
+    """Return the versions of the packages that decide what comes out of a run, and of others asked for."""
     found = {}
-    for package in _PACKAGES:
+    for package in (*_PACKAGES, *more):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

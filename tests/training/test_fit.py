@@ -78,7 +78,7 @@ def test_a_sitting_that_ended_early_is_no_finished_run(recipe, stacks, tmp_path,
     run = train(shorter, [stacks], tmp_path, cache=cache, tell=lambda line: None)
     assert run is not None
     with (tmp_path / "metrics.csv").open() as file:
-        assert [int(row["images"]) for row in csv.DictReader(file)] == [320, 320 + recipe.batch]
+        assert [int(row["images"]) for row in csv.DictReader(file)] == [320]
     other = recipe.model_copy(update={"learning_rate": 1e-4})
     with pytest.raises(ConfigError, match="another recipe"):
         train(other, [stacks], tmp_path, cache=cache, tell=lambda line: None)
@@ -92,6 +92,27 @@ def test_time_limit_ends_the_schedule(recipe, stacks, tmp_path, cache):
         last = list(csv.DictReader(file))[-1]
     assert 0.03 <= float(last["minutes"]) < 0.2
     assert float(last["learning_rate"]) < 0.05 * recipe.learning_rate
+    # What the run took is in its record.
+    assert run.record.images_seen == int(last["images"])
+    assert run.record.minutes == float(last["minutes"])
+
+
+@pytest.mark.parametrize("limit", [{"samples": 64}, {"samples": 10_000_000, "max_minutes": 1 / 60}])
+def test_a_run_killed_while_finishing_is_only_finished(recipe, stacks, tmp_path, cache, monkeypatch, limit):
+    recipe = recipe.model_copy(update={"epoch_samples": 64, **limit})
+
+    def killed(*given):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("training.fit.finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, [stacks], tmp_path, cache=cache, tell=lambda line: None)
+    log, last = ((tmp_path / name).read_bytes() for name in ("metrics.csv", "last.ckpt"))
+    run = train(recipe, [stacks], tmp_path, cache=cache, tell=lambda line: None)
+    assert run is not None
+    assert run.record.finished
+    assert ((tmp_path / "metrics.csv").read_bytes(), (tmp_path / "last.ckpt").read_bytes()) == (log, last)
 
 
 def test_head_without_deviation(recipe, stacks, tmp_path, cache):
