@@ -1,7 +1,7 @@
 """The rig file: everything that is known about one microscope, checked when it is read.
 
-Unknown keys, wrong types and values out of range are errors that name the file, the line, the key and,
-for a misspelt key, the nearest valid name.
+Unknown keys, keys given twice, wrong types and values out of range are errors that name the file, the line,
+the key and, for a misspelt key, the nearest valid name.
 """
 
 import difflib
@@ -66,7 +66,11 @@ class AxisConfig(Section):
     acceleration_steps_s2: Positive
     backlash_steps: NonNegative = Field(description="Lost motion taken up at each reversal, steps.")
     settle_s: NonNegative = Field(description="Time after a move until the lens stands still, s.")
-    invert_direction: bool = Field(False, description="The one place where a direction is inverted.")
+    invert_direction: bool = Field(
+        False,
+        description="The one place where a direction is inverted: that of a real motor. Rigs without one "
+        "refuse it.",
+    )
 
     @model_validator(mode="after")
     def _limits_in_order(self) -> "AxisConfig":
@@ -167,7 +171,7 @@ def load_model(path: Path, model: type[M]) -> M:
     Raises
     ------
     ConfigError
-        The file is missing, is no YAML mapping, or does not fit the model.
+        The file is missing, is no YAML mapping, has a key twice, or does not fit the model.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -188,6 +192,9 @@ def load_model(path: Path, model: type[M]) -> M:
         raise ConfigError(f"{path}: not valid YAML ({error}); put quotes around the value") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected a mapping of keys to values; see the shipped files")
+    if (twice := _key_given_twice(node)) is not None:
+        key, number = twice
+        raise ConfigError(f"{path}:{number}: key '{key}' is given a second time; remove one of the two")
     return check_model(data, model, path, node)
 
 
@@ -204,13 +211,52 @@ def check_model(
         location = tuple(first["loc"])
         line = _line_of(node, (*prefix, *location))
         where = f"{path}:{line}" if line else str(path)
-        key = ".".join(str(part) for part in (*prefix, *location)) or "file"
+        key = ".".join(str(part) for part in _keys_in_file(node, (*prefix, *location))) or "file"
         if first["type"] == "extra_forbidden":
             near = difflib.get_close_matches(str(location[-1]), _valid_keys(model, location[:-1]), 1)
             hint = f"did you mean '{near[0]}'?" if near else "remove it"
             raise ConfigError(f"{where}: unknown key '{key}'; {hint}") from error
         message = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"{where}: '{key}': {message}") from error
+
+
+def _key_given_twice(
+    node: yaml.Node | None, prefix: str = "", seen: set[int] | None = None
+) -> tuple[str, int] | None:
+    """Find the first key that its mapping has already, with its line; YAML itself lets the last one win."""
+    seen = set() if seen is None else seen
+    # An anchor may be met again, within itself even.
+    if id(node) in seen:
+        return None
+    seen.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        names: set[tuple[str, str]] = set()
+        for key, value in node.value:
+            name = f"{prefix}{key.value}"
+            if (key.tag, key.value) in names:
+                return name, key.start_mark.line + 1
+            names.add((key.tag, key.value))
+            if (found := _key_given_twice(value, f"{name}.", seen)) is not None:
+                return found
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value in enumerate(node.value):
+            if (found := _key_given_twice(value, f"{prefix}{index}.", seen)) is not None:
+                return found
+    return None
+
+
+def _keys_in_file(node: yaml.Node | None, location: tuple[Any, ...]) -> list[Any]:
+    """Leave out the parts of a location that name a choice within the model instead of a key of the file."""
+    keys = []
+    for part in location:
+        if isinstance(node, yaml.MappingNode):
+            node = next((value for key, value in node.value if key.value == str(part)), None)
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int):
+            node = node.value[part] if part < len(node.value) else None
+        elif node is not None:
+            continue
+        keys.append(part)
+    return keys
 
 
 def _line_of(node: yaml.Node | None, location: tuple[Any, ...]) -> int | None:

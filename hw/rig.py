@@ -78,11 +78,16 @@ def open_rig(config: RigConfig, *, seed: int = 0, stack: Path | None = None) -> 
     Raises
     ------
     ConfigError
-        The rig file lacks what its kind needs.
+        The rig file lacks what its kind needs, or has what its kind cannot do.
     """
     if stack is not None and config.kind != "replayed":
         raise ConfigError(
             f"rig '{config.name}' is {config.kind}: a stack can be given to a replayed rig only"
+        )
+    if config.axis.invert_direction and config.kind != "pi":
+        raise ConfigError(
+            f"rig '{config.name}' is {config.kind}: axis.invert_direction turns a real motor round, and this "
+            "rig has none; remove the key"
         )
     if config.kind == "simulated":
         from hw.simulation.rig import open_simulated_rig

@@ -6,6 +6,6 @@ __all__ = ["Section"]
 
 
 class Section(BaseModel):
-    """A part of a configuration file: frozen, and unknown keys are errors."""
+    """A part of a configuration file: frozen; unknown keys, and numbers that are not finite, are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)

@@ -84,13 +84,13 @@ def make_surface(
     area_mm2 = height * width * grid_um**2 / 1e6
     for _ in range(rng.poisson(draw(rng, config.dust_per_mm2) * area_mm2)):
         size = draw(rng, config.dust_um) / grid_um
-        axes = (size * rng.uniform(0.4, 1), size * rng.uniform(0.4, 1))
-        dark = rng.uniform(0.3, 3.0)
-        _stamp(rng, opd, absorbance, axes, rng.normal(0, 0.2), dark, rim=0.0)
+        axes = (size * draw(rng, config.dust_stoutness), size * draw(rng, config.dust_stoutness))
+        dark = draw(rng, config.dust_absorbance)
+        _stamp(rng, opd, absorbance, axes, rng.normal(0, draw(rng, config.dust_opd_um)), dark, rim=0.0)
     for _ in range(rng.poisson(draw(rng, config.eggs_per_mm2) * area_mm2)):
-        # An egg is about 50 um x 30 um; its shell refracts more than its yolk.
-        axes = (25 / grid_um, 15 / grid_um)
-        _stamp(rng, opd, absorbance, axes, rng.uniform(0.2, 0.6), rng.uniform(0.05, 0.2), rim=0.4)
+        axes = (draw(rng, config.egg_length_um) / 2 / grid_um, draw(rng, config.egg_width_um) / 2 / grid_um)
+        path, dark = draw(rng, config.egg_opd_um), draw(rng, config.egg_absorbance)
+        _stamp(rng, opd, absorbance, axes, path, dark, rim=draw(rng, config.egg_rim_absorbance))
     half = np.zeros_like(opd), np.zeros_like(absorbance)
     for _ in range(round(draw(rng, config.other_worms))):
         place = _place_outside(rng, clear_um, width * grid_um / 2, height * grid_um / 2)
@@ -124,11 +124,13 @@ def _lay_lawn(
 ) -> None:
     shape = opd.shape[0], opd.shape[1]
     cover = draw(rng, config.lawn_cover)
-    border = _grains(rng, shape, 400 / grid_um)
-    lawn = np.clip((border - np.quantile(border, 1 - np.clip(cover, 0, 1))) * 4 + 0.5, 0, 1)
+    border = _grains(rng, shape, draw(rng, config.lawn_patch_um) / grid_um)
+    steepness = draw(rng, config.lawn_edge_steepness)
+    lawn = np.clip((border - np.quantile(border, 1 - np.clip(cover, 0, 1))) * steepness + 0.5, 0, 1)
     texture = _grains(rng, shape, draw(rng, config.lawn_grain_um) / grid_um)
     opd += draw(rng, config.lawn_opd_um) * lawn * texture
-    absorbance += draw(rng, config.lawn_absorbance) * lawn * np.clip(1 + 0.3 * texture, 0, None)
+    mottled = np.clip(1 + draw(rng, config.lawn_mottling) * texture, 0, None)
+    absorbance += draw(rng, config.lawn_absorbance) * lawn * mottled
 
 
 def _stamp(

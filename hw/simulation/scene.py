@@ -68,7 +68,7 @@ class Scene:
             streams[4],
             (height, width),
             self.lens.grid_um,
-            clear_um=0.6 * self.crawl.length_um,
+            clear_um=draw(streams[4], simulation.plate.clear_lengths) * self.crawl.length_um,
         )
         self.sensor = Sensor(simulation.sensor, streams[5])
         self._unevenness = draw(streams[3], simulation.plate.unevenness)

@@ -13,6 +13,8 @@ __all__ = ["Body", "Crawl", "Posture"]
 
 MIDLINE_POINTS = 96
 TEXTURE_ALONG, TEXTURE_ACROSS = 512, 64
+# Share of the body's length over which the gut begins and ends, so that no hard edge is drawn.
+GUT_FADE = 0.04
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,12 @@ class Crawl:
     The tangent angle along the body is a travelling sine wave about the heading (the gait of crawling worms,
     e.g. Gray & Lissmann 1964); the heading wanders, and turns back towards the field's centre at `roam_um`.
     The path is integrated once, in steps of `STEP_S`.
+
+    Parameters
+    ----------
+    config : the rig file's `simulation.worm`
+    rng : what is random is drawn from it, now and as the path is extended
+    start_um : (x, y) of the body's centre at time 0, um from the field's middle
     """
 
     STEP_S = 0.05
@@ -54,8 +62,10 @@ class Crawl:
         self._turn = draw(rng, config.turn_rad_s)
         self._reversal_s = draw(rng, config.reversal_s)
         self._roam = draw(rng, config.roam_um)
+        self._backwards_s = draw(rng, config.backwards_s)
+        self._return = draw(rng, config.roam_return_per_s)
         self._phase0 = rng.uniform(0, 2 * math.pi)
-        self._curl = rng.normal(0, 0.25)
+        self._curl = rng.normal(0, draw(rng, config.curl_rad))
         self._rng = rng
         # Rows of x, y, heading, wave phase, direction (+1 forwards, -1 backwards).
         self._path = [(start_um[0], start_um[1], rng.uniform(-math.pi, math.pi), self._phase0, 1.0)]
@@ -81,7 +91,7 @@ class Crawl:
         speed = self._frequency * self.length_um / self._waves * (1 - self._slip) * math.cos(self._bend * 0.7)
         while len(self._path) < int(t / dt) + 2:
             x, y, heading, phase, direction = self._path[-1]
-            if self._rng.random() < dt / (self._reversal_s if direction > 0 else 2.0):
+            if self._rng.random() < dt / (self._reversal_s if direction > 0 else self._backwards_s):
                 direction = -direction
             x += direction * speed * math.cos(heading) * dt
             y += direction * speed * math.sin(heading) * dt
@@ -90,13 +100,20 @@ class Crawl:
             if distance > self._roam:
                 inwards = math.atan2(-y, -x) + (0 if direction > 0 else math.pi)
                 error = (inwards - heading + math.pi) % (2 * math.pi) - math.pi
-                heading += error * min(1.0, 1.5 * dt * distance / self._roam)
+                heading += error * min(1.0, self._return * dt * distance / self._roam)
             phase += direction * 2 * math.pi * self._frequency * dt
             self._path.append((x, y, heading, phase, direction))
 
 
 class Body:
-    """What one worm is made of: a tapered, refracting body with a granular gut, a pharynx and a cuticle."""
+    """What one worm is made of: a tapered, refracting body with a granular gut, a pharynx and a cuticle.
+
+    Parameters
+    ----------
+    config : the rig file's `simulation.worm`
+    rng : what is random is drawn from it
+    length_um : of the body, um
+    """
 
     def __init__(self, config: WormConfig, rng: np.random.Generator, length_um: float) -> None:
         self.length_um = length_um
@@ -104,6 +121,8 @@ class Body:
         self._index = draw(rng, config.index_contrast)
         self._rim = draw(rng, config.rim_absorbance)
         self._body = draw(rng, config.body_absorbance)
+        self._cuticle_um = draw(rng, config.cuticle_um)
+        self._head, self._tail = draw(rng, config.head_taper), draw(rng, config.tail_taper)
         opd, gut = self._texture(config, rng)
         blue = draw(rng, config.gut_blue_excess)
         self._inner_opd = opd
@@ -131,21 +150,27 @@ class Body:
         v = ((np.arange(TEXTURE_ACROSS, dtype=np.float32) + 0.5) / TEXTURE_ACROSS * 2 - 1)[:, None]
         path = 0.03 * self.length_um
         wander = cv2.GaussianBlur(rng.standard_normal((1, TEXTURE_ALONG), dtype=np.float32), (0, 0), path)
-        wander = np.asarray(wander, np.float32) * np.float32(0.18 / max(float(wander.std()), 1e-6))
-        inside = np.exp(-(((v - wander) / rng.uniform(0.4, 0.65)) ** 4))
-        gut_range = np.clip((u - 0.17) / 0.04, 0, 1) * np.clip((0.93 - u) / 0.04, 0, 1)
+        aside = draw(rng, config.gut_wander)
+        wander = np.asarray(wander, np.float32) * np.float32(aside / max(float(wander.std()), 1e-6))
+        inside = np.exp(-(((v - wander) / draw(rng, config.gut_width)) ** 4))
+        first, last = draw(rng, config.gut_start), draw(rng, config.gut_end)
+        gut_range = np.clip((u - first) / GUT_FADE, 0, 1) * np.clip((last - u) / GUT_FADE, 0, 1)
         patchy = np.clip(0.7 + 0.3 * grains(6 * granule), 0.1, None)
         gut = np.clip(0.15 + grains(granule), 0, None) * patchy * inside * gut_range
         gut *= draw(rng, config.gut_absorbance)
 
         opd = draw(rng, config.granule_opd_um) * grains(granule) * (0.35 + inside * gut_range)
         pharynx = draw(rng, config.pharynx_opd_um)
-        for centre, half, width in ((0.075, 0.02, 0.45), (0.145, 0.018, 0.55)):
+        for bulb in config.pharynx_bulbs:
+            centre, half, width = (draw(rng, s) for s in (bulb.place, bulb.half_length, bulb.half_width))
             opd = opd + pharynx * np.exp(-(((u - centre) / half) ** 2) - (v / width) ** 2)
-        for _ in range(int(rng.integers(0, 9))):
-            centre, side = rng.uniform(0.35, 0.7), rng.uniform(-0.4, 0.4)
-            radius = ((u - centre) / 0.022) ** 2 + ((v - side) / 0.35) ** 2
-            opd = opd + 0.5 * pharynx * np.exp(-(radius**2))
+        eggs = config.eggs
+        fewest, most = eggs.number
+        for _ in range(int(rng.integers(fewest, most, endpoint=True))):
+            centre, side = draw(rng, eggs.place), draw(rng, eggs.side)
+            half, width = draw(rng, eggs.half_length), draw(rng, eggs.half_width)
+            radius = ((u - centre) / half) ** 2 + ((v - side) / width) ** 2
+            opd = opd + draw(rng, eggs.opd_of_pharynx) * pharynx * np.exp(-(radius**2))
         return opd.astype(np.float32), gut.astype(np.float32)
 
     def add_to(
@@ -180,7 +205,7 @@ class Body:
         gut = cv2.remap(self._gut, *sample, borderMode=cv2.BORDER_REPLICATE)[0]
         thickness = chord / (self.diameter_um / 2)
         half_opd = (self._index * chord + 0.5 * inner * thickness) * edge
-        rim = self._rim * np.exp(-(((1 - np.abs(across)) * radius / 3.0) ** 2))
+        rim = self._rim * np.exp(-(((1 - np.abs(across)) * radius / self._cuticle_um) ** 2))
         plain = (0.5 * self._body * thickness + 0.5 * rim) * edge
         for level, share in ((0, 0.5), (1, 0.5)):
             opd_um[level][rows, columns] += half_opd
@@ -222,7 +247,7 @@ class Body:
         side = offset[:, 1] * tangent[nearest, 0] - offset[:, 0] * tangent[nearest, 1]
         spacing = self.length_um / MIDLINE_POINTS / grid_um
         along = ((nearest + 0.5 + forward / spacing) / MIDLINE_POINTS).astype(np.float32)
-        radius = (self.diameter_um / 2 * _taper(along)).astype(np.float32)
+        radius = (self.diameter_um / 2 * _taper(along, self._head, self._tail)).astype(np.float32)
         across = (side * grid_um / np.maximum(radius, 1e-3)).astype(np.float32)
         inside = (np.abs(across) < 1 + 0.5 * grid_um / np.maximum(radius, 1e-3)) & (radius > 0.5)
         return (
@@ -234,10 +259,10 @@ class Body:
         )
 
 
-def _taper(along: NDArray[np.float32]) -> NDArray[np.float32]:
+def _taper(along: NDArray[np.float32], head_share: float, tail_share: float) -> NDArray[np.float32]:
     """Radius along the body as a share of the largest: a blunt head and a pointed tail."""
-    head = np.clip(along / 0.16, 0, 1)
-    tail = np.clip((1 - along) / 0.38, 0, 1)
+    head = np.clip(along / head_share, 0, 1)
+    tail = np.clip((1 - along) / tail_share, 0, 1)
     shape: NDArray[np.float32] = (
         np.sqrt(np.maximum(1 - (1 - head) ** 2, 0)) * np.sin(0.5 * math.pi * tail) ** 0.85
     )

@@ -1,5 +1,6 @@
 """Rig files: what is read, and what is said about a wrong one."""
 
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,57 @@ def test_a_wrong_value_names_the_line_the_key_and_what_is_right(
     message = refusal(rig_file)
     for part in parts:
         assert part in message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "parts"),
+    [
+        ("fps: 20", "fps: .inf", [":11: 'camera.fps'", "finite"]),
+        ("na: [0.045, 0.055]", "na: .nan", [":25: 'simulation.optics.na'", "finite"]),
+        ("na: [0.045, 0.055]", "na: [.nan, 0.05]", [":25: 'simulation.optics.na.0'", "finite"]),
+        ("na: [0.045, 0.055]", "na: [0.045]", [":25: 'simulation.optics.na.1'", "required"]),
+        ("na: [0.045, 0.055]", "na: wide", [":25: 'simulation.optics.na'", "valid number"]),
+        ("na: [0.045, 0.055]", "na: 0", ["'simulation.optics.na'", "greater than 0"]),
+        ("na: [0.045, 0.055]", "na: [0.05, 1.3]", ["'simulation.optics.na'", "air"]),
+        ("na: [0.045, 0.055]", "na: [0.055, 0.045]", ["a range is [low, high]"]),
+        ("wavelength_um: 0.53", "wavelength_um: 0", ["'simulation.optics.bands.1.wavelength_um'"]),
+        ("length_um: [800, 1200]", "length_um: [0, 1200]", ["'simulation.worm.length_um'", "greater than 0"]),
+        ("number: [0, 8]", "number: [8, 0]", ["'simulation.worm.eggs.number'", "[fewest, most]"]),
+        (
+            "place: 0.145",
+            "plaec: 0.145",
+            ["'simulation.worm.pharynx_bulbs.1.plaec'", "did you mean 'place'?"],
+        ),
+        ("dust_per_mm2: [0, 4]", "dust_per_mm2: [-1, 4]", ["'simulation.plate.dust_per_mm2'", "less than 0"]),
+        ("lawn_cover: [0.0, 1.0]", "lawn_cover: 1.1", ["'simulation.plate.lawn_cover'", "share"]),
+        ("safe_speed_steps_s: 800", "safe_speed_steps_s: 0", ["'simulation.axis.safe_speed_steps_s'"]),
+    ],
+)
+def test_a_wrong_number_of_the_simulation_is_told_as_it_stands_in_the_file(
+    tmp_path: Path, old: str, new: str, parts: list[str]
+) -> None:
+    shipped = (resources.files("hw") / "rigs" / "worm_tracker_sim.yaml").read_text(encoding="utf-8")
+    assert old in shipped
+    path = tmp_path / "sim.yaml"
+    path.write_text(shipped.replace(old, new, 1))
+    message = refusal(path)
+    assert message.startswith(str(path))
+    for part in parts:
+        assert part in message
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        (RIG.replace("fps: 20", "fps: 20\n  fps: 30"), "11: key 'camera.fps'"),
+        (RIG + "name: again\n", "21: key 'name'"),
+        (RIG + "replay: {stack: a, stack: b}\n", "21: key 'replay.stack'"),
+        ("a: &all\n  - {b: 1}\n  - {c: *all, c: 2}\n", "3: key 'a.1.c'"),
+    ],
+)
+def test_a_key_given_twice_is_refused_where_it_stands_again(rig_file: Path, text: str, place: str) -> None:
+    rig_file.write_text(text)
+    assert refusal(rig_file).startswith(f"{rig_file}:{place}")
 
 
 def test_a_misspelt_key_is_reported_at_its_own_line(rig_file: Path) -> None:
