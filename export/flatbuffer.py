@@ -6,6 +6,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from hw.errors import ConfigError
+
 __all__ = ["first_convolution", "shift_outputs"]
 
 
@@ -36,7 +38,7 @@ def shift_outputs(flatbuffer: bytes, shift: NDArray[np.float32]) -> bytes:
 
     Raises
     ------
-    ValueError
+    ConfigError
         The model ends in something else.
     """
     data = bytearray(flatbuffer)
@@ -44,13 +46,19 @@ def shift_outputs(flatbuffer: bytes, shift: NDArray[np.float32]) -> bytes:
     graph = model.Subgraphs(0)
     bias = _last_bias(model, graph)
     if bias is None or bias.Type() != schema.TensorType.FLOAT32:
-        raise ValueError("the model does not end in a fully connected layer with a float bias")
+        raise ConfigError(
+            "the model does not end in a fully connected layer with a float bias, by which the mean error of "
+            "int8 is taken out; give the network one, or export with --quantization float32"
+        )
     # The converter stores equal constants once: one that is used elsewhere too must stay.
     users = sum(graph.Tensors(i).Buffer() == bias.Buffer() for i in range(graph.TensorsLength()))
     # A view into `data`: adding to it changes the file.
     values = model.Buffers(bias.Buffer()).DataAsNumpy().view("<f4")
     if users != 1 or values.shape != shift.shape:
-        raise ValueError(f"the last bias, {values.shape} used {users} times, cannot take {shift.shape}")
+        raise ConfigError(
+            f"the last layer's bias, {values.shape} used {users} times, cannot take {shift.shape}, by which "
+            "the mean error of int8 is taken out; export with --quantization float32"
+        )
     values += shift
     return bytes(data)
 

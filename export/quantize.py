@@ -41,7 +41,9 @@ def quantize(flatbuffer: bytes, method: Quantization, calibration: Sequence[NDAr
     Raises
     ------
     ValueError
-        Quantization without calibration images, or of a network that does not end in a linear layer.
+        Quantization without calibration images.
+    ConfigError
+        The network does not end in a linear layer.
     """
     if method == "float32":
         return flatbuffer
