@@ -5,18 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from calibration.stack import read_stack
+from edge.bundle import Normalisation
+from export.origin import Source, sources
 from export.parity import Samples
 from hw.config import RigConfig, load_rig, shipped_rigs
 from hw.errors import StackError
 from training.labelled import collect
 from training.prepared import VIEWS, Prepared, prepare
-from training.run import Run
+from training.run import Run, normalised
 from training.split import rows_of
 
-__all__ = ["ExportData", "calibration_rows", "export_data"]
+__all__ = ["ExportData", "calibration_rows", "export_data", "network_inputs"]
 
 _CALIBRATION_IMAGES = 256
 
@@ -29,14 +32,16 @@ class ExportData:
     ----------
     calibration : (N, height, width, 3) uint8, from training, for the ranges of activations
     test : of specimens that neither training nor the choice of weights has seen
-    test_specimens : how many those are
+    test_specimens : names of those
     simulated_rig : on which the specimens were simulated; None for recorded ones
+    sources : the folders of all of them
     """
 
     calibration: NDArray[np.uint8]
     test: Samples
-    test_specimens: int
+    test_specimens: tuple[str, ...]
     simulated_rig: RigConfig | None
+    sources: tuple[Source, ...] = ()
 
 
 def export_data(
@@ -85,9 +90,16 @@ def export_data(
         test=Samples(
             np.stack([data.centred(int(row)) for row in test]), data.offsets_um[test].astype(np.float64)
         ),
-        test_specimens=len(unseen),
+        test_specimens=tuple(unseen),
         simulated_rig=load_rig(rig_name) if simulated else None,
+        sources=tuple(sources(labelled, data)),
     )
+
+
+def network_inputs(images: NDArray[np.uint8], normalisation: Normalisation) -> list[NDArray[np.float32]]:
+    """Return images (N, height, width, 3) as a converted network takes them: (1, height, width, 3) each."""
+    batch = normalised(torch.from_numpy(images).permute(0, 3, 1, 2), normalisation)
+    return [np.ascontiguousarray(image[None]) for image in batch.permute(0, 2, 3, 1).numpy()]
 
 
 def calibration_rows(

@@ -7,7 +7,7 @@ the bundle or from the rig file; none is typed.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from edge.bundle import FocusCard
+from edge.bundle import FocusCard, Parity
 from hw.config import RigConfig
 
 __all__ = ["model_card", "spread"]
@@ -89,13 +89,24 @@ def _head(card: FocusCard, size_bytes: int) -> list[str]:
 
 def _data(card: FocusCard, rig: RigConfig | None) -> list[str]:
     training = card.training
+    seen = ""
+    if training.images_seen is not None and training.minutes is not None:
+        seen = (
+            f" Training saw {training.images_seen} images, repeats counted, in {training.minutes:.1f} minutes"
+        )
+        if training.max_minutes is not None:
+            seen += (
+                f" of {training.max_minutes:g} allowed; its schedule followed the clock, so that another "
+                "machine, or the same one when busier, sees another number and gives other weights"
+            )
+        seen += "."
     lines = [
         "## What it learnt from",
         "",
         f"{training.planes} planes of {training.specimens} specimens, recipe `{training.recipe}`, "
         f"seed {training.seed}; fingerprint of the data `{training.fingerprint[:16]}`, of the specimens' "
         f"names `{training.specimens_sha256[:16]}`. Specimens, not images, were split into training, "
-        "validation and test.",
+        f"validation and test.{seen}",
         "",
     ]
     # The axis moves the lens; it is not in the image.
@@ -122,7 +133,7 @@ def _quality(card: FocusCard) -> list[str]:
         "## How good it is",
         "",
         f"This very file, run as on the rig, on {parity.n} images of {figures.get('specimens')} specimens "
-        "that it never saw in training:",
+        f"that it never saw in training{_named(figures)}:",
         "",
         "| offset, um | images | MAE um | MAE steps | MAE/DOF | median um | 95 % um | bias um | wrong sign |",
         "|---|---|---|---|---|---|---|---|---|",
@@ -133,7 +144,38 @@ def _quality(card: FocusCard) -> list[str]:
         f"Against the float network it was made from: MAE {parity.file_mae_um:.1f} um here, "
         f"{parity.float_mae_um:.1f} um there, ratio {parity.ratio:.3f}; the two predictions differ by "
         f"{parity.mean_abs_difference_um:.1f} um on average.",
+        *_parity_rows(parity),
         "",
+        *(f"**Exported although** {card.quantization} has {loss}.\n" for loss in parity.accepted_losses),
+    ]
+
+
+def _named(figures: Mapping[str, Any]) -> str:
+    ranges = figures.get("specimen_ranges")
+    if not isinstance(ranges, list) or not ranges:
+        return ""
+    # Those of a folder that was trained on lie scattered between its first and last.
+    parts = [f"{part['count']} from `{part['first']}` to `{part['last']}`" for part in ranges]
+    return f" ({'; '.join(parts)})"
+
+
+def _parity_rows(parity: Parity) -> list[str]:
+    def show(value: float | None, form: str) -> str:
+        return "-" if value is None else format(value, form)
+
+    rows = (
+        ("MAE, um", parity.file_mae_um, parity.float_mae_um, ".1f"),
+        ("wrong sign", parity.file_sign_error_rate, parity.float_sign_error_rate, ".2%"),
+        ("sigma factor", parity.file_sigma_factor, parity.float_sigma_factor, ".3f"),
+    )
+    return [
+        "",
+        "| | this file | float network |",
+        "|---|---|---|",
+        *(f"| {name} | {show(file, form)} | {show(before, form)} |" for name, file, before, form in rows),
+        "",
+        "The sigma factor is the RMS of errors over their predicted deviations: 1 is honest, more is "
+        "overconfident.",
     ]
 
 
@@ -161,7 +203,18 @@ def _quality_row(name: str, row: Mapping[str, Any]) -> str:
 
 
 def _limits(card: FocusCard, rig: RigConfig | None) -> list[str]:
-    recorded = [] if rig is None else ["- It was never shown an image of a real microscope."]
+    simulated = []
+    if rig is not None:
+        simulated.append(
+            "- It was never shown an image of a real microscope: every figure here is simulated."
+        )
+    if rig is not None and rig.simulation is not None:
+        simulated.append(
+            f"- The simulator samples the condenser with {rig.simulation.optics.source_points} points. "
+            f"Beyond some {3 * card.optics.dof_um:g} um from focus (3 depths of field) its images have not "
+            "converged in that number: they hold a pattern that real ones lack, and figures of those bands "
+            "may flatter (benchmarks/README.md, 'Source points')."
+        )
     return [
         "## Where it ends",
         "",
@@ -169,6 +222,6 @@ def _limits(card: FocusCard, rig: RigConfig | None) -> list[str]:
         "range.",
         "- One worm in the middle of the window. Where the tracker is wrong, so is the focus.",
         f"- Optics like those of `{card.rig}`; another NA, depth of field or field of view is refused.",
-        *recorded,
+        *simulated,
         "",
     ]

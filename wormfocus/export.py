@@ -33,7 +33,10 @@ def export(
     ] = Quantization.STATIC,
     allow_loss: Annotated[
         bool,
-        typer.Option("--allow-loss", help="Write it even where it is much worse than the float network."),
+        typer.Option(
+            "--allow-loss",
+            help="Write it even where it is much worse than the float network; its card says so.",
+        ),
     ] = False,
     cache: Annotated[
         Path | None, typer.Option(help="Where decoded images are kept; beside the stacks when absent.")
@@ -51,11 +54,16 @@ def export(
         load_run(run), out, stacks or [], quantization.value, allow_loss=allow_loss, cache=cache
     )
     file, parity = figures["file"], figures["parity"]
-    wrong = file["sign_error_rate"]
+    wrong, factor = file["sign_error_rate"], parity["file_sigma_factor"]
     print(
         f"{out}: {len(bundle.flatbuffer) / 1e6:.2f} MB, MAE {file['mae_um']:.1f} um "
         f"({file['mae_steps']:.2f} steps), wrong sign {'-' if wrong is None else f'{wrong:.2%}'}, "
         f"{parity['ratio']:.3f} times the float network's error"
+        + (
+            ""
+            if factor is None
+            else f", sigma factor {factor:.2f} ({parity['float_sigma_factor']:.2f} float)"
+        )
     )
     if json_file:
         write_json(json_file, figures)

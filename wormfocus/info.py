@@ -67,6 +67,7 @@ def _rows(bundle: "Bundle") -> list[tuple[str, str]]:
     return [
         *rows,
         ("to float", f"{parity.ratio:.3f} times the float network's error ({parity.float_mae_um:.1f} um)"),
+        *(("accepted", loss) for loss in parity.accepted_losses),
         ("made", f"{card.created.isoformat()}, " + ", ".join(f"{k} {v}" for k, v in card.versions.items())),
         ("sha256", card.flatbuffer_sha256),
     ]

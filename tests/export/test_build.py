@@ -11,9 +11,9 @@ pytest.importorskip("ai_edge_quantizer", reason="needs the export extra")
 
 from calibration.stack import read_stack
 from edge.bundle import Predictor, check_fits, load_bundle
-from export import build
-from export.build import round_up
+from export import parity
 from export.data import calibration_rows
+from export.origin import round_up
 from hw.config import load_rig
 from wormfocus.command import main
 
@@ -59,7 +59,11 @@ def test_it_is_measured_on_new_specimens_only(exported: Path) -> None:
     assert card.parity.n == card.validation["n"] == figures["file"]["n"] == 24
     assert card.validation["specimens"] == 2
     assert figures["file"] == card.validation
-    assert figures["parity"] == card.parity.model_dump()
+    assert figures["parity"] == card.parity.model_dump(mode="json")
+    assert card.validation["specimen_ranges"] == [
+        {"count": 2, "first": "worm_tracker_sim-4", "last": "worm_tracker_sim-5"}
+    ]
+    assert card.parity.float_sigma_factor == pytest.approx(card.parity.file_sigma_factor, rel=0.2)
     assert figures["float"]["mae_um"] == pytest.approx(card.parity.float_mae_um)
     assert 0 < card.parity.mean_abs_difference_um < 50
 
@@ -67,7 +71,11 @@ def test_it_is_measured_on_new_specimens_only(exported: Path) -> None:
 def test_a_model_card_lies_beside_it(exported: Path) -> None:
     text = (exported / "small.md").read_text()
     assert text.startswith("# small\n")
-    assert "wormfocus simulate --rig worm_tracker_sim --seed 0 -n 6 --planes 12 --range-um 990" in text
+    assert (
+        "wormfocus simulate --rig worm_tracker_sim --seed 0 -n 6 --planes 12 --range-um 1000 "
+        "--window-um 99.2 --out STACKS" in text
+    )
+    assert "2 from `worm_tracker_sim-4` to `worm_tracker_sim-5`" in text
     assert "wormfocus train --recipe small --seed 0 --stacks STACKS --out RUN" in text
     assert "wormfocus export RUN --stacks STACKS --quantization static-int8 --out small.tflite" in text
 
@@ -83,7 +91,7 @@ def test_info_shows_the_card(exported: Path, capsys: pytest.CaptureFixture[str])
 def test_too_much_loss_is_refused_unless_allowed(
     small_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(build, "MAX_RATIO", 0.5)
+    monkeypatch.setattr(parity, "MAX_RATIO", 0.5)
     out = tmp_path / "lossy.tflite"
     arguments = ["export", str(small_run), "--out", str(out), "--quantization", "dynamic-int8"]
     assert main(arguments) == 2
@@ -92,7 +100,11 @@ def test_too_much_loss_is_refused_unless_allowed(
     assert message.endswith("insist with --allow-loss")
     assert list(tmp_path.iterdir()) == []
     assert main([*arguments, "--allow-loss"]) == 0
-    assert load_bundle(out).card.quantization == "dynamic-int8"
+    card = load_bundle(out).card
+    assert card.quantization == "dynamic-int8"
+    assert any("times the float network's error" in loss for loss in card.parity.accepted_losses)
+    assert "**Exported although** dynamic-int8 has" in out.with_suffix(".md").read_text()
+    assert "warning: its mean error" not in capsys.readouterr().out
 
 
 def test_stacks_without_new_specimens_are_refused(

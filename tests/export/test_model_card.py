@@ -36,9 +36,16 @@ def make_card() -> FocusCard:
                 "planes": 720,
                 "seed": 3,
                 "specimens_sha256": "ab" * 32,
+                "images_seen": 640000,
+                "minutes": 70.02,
+                "max_minutes": 70.0,
             },
             "validation": {
                 "specimens": 40,
+                "specimen_ranges": [
+                    {"count": 38, "first": "w-900", "last": "w-937"},
+                    {"count": 2, "first": "w-3", "last": "w-8"},
+                ],
                 **band,
                 "n": 400,
                 "sign_error_rate": 0.0125,
@@ -50,6 +57,11 @@ def make_card() -> FocusCard:
                 "file_mae_um": 31.25,
                 "ratio": 1.008,
                 "mean_abs_difference_um": 1.5,
+                "float_sign_error_rate": 0.01,
+                "file_sign_error_rate": 0.0125,
+                "float_sigma_factor": 1.02,
+                "file_sigma_factor": 1.1,
+                "accepted_losses": ["1.25% wrong signs"],
             },
             "quantization": "static-int8",
             "created": date(2026, 11, 21),
@@ -65,7 +77,12 @@ def test_every_figure_is_the_cards() -> None:
         "`focusnet_small`, static-int8, 1.84 MB",
         "576 x 288 um around the worm, 192 x 96 pixels of 3 um",
         "720 planes of 90 specimens, recipe `default`, seed 3",
+        "Training saw 640000 images, repeats counted, in 70.0 minutes of 70 allowed; its schedule followed",
         "on 400 images of 40 specimens",
+        "(38 from `w-900` to `w-937`; 2 from `w-3` to `w-8`)",
+        "| wrong sign | 1.25% | 1.00% |",
+        "| sigma factor | 1.100 | 1.020 |",
+        "**Exported although** static-int8 has 1.25% wrong signs.",
         "| all | 400 | 31.2 | 6.25 | 0.142 | 20.0 | 90.0 | -2.5 | 1.25% |",
         "| 0-110 | 7 | 31.2 | 6.25 | 0.142 | 20.0 | 90.0 | -2.5 | - |",
         "ratio 1.008",
@@ -86,6 +103,19 @@ def test_simulated_specimens_come_with_their_spread() -> None:
     assert "**simulated**, on the rig `worm_tracker_sim`" in text
     assert "never shown an image of a real microscope" in text
     assert "| axis." not in text
+    for quantity in (
+        "optics.coherence",
+        "optics.spherical_waves",
+        "optics.bands[0].shift_um",
+        "optics.magnification",
+        "worm.length_um",
+        "worm.diameter_um",
+        "plate.unevenness",
+        "sensor.read_noise_e",
+        "sensor.gamma",
+    ):
+        assert f"| {quantity} | " in text
+    assert f"with {rig.simulation.optics.source_points} points. Beyond some 660 um" in text
 
 
 def test_spread_takes_pairs_only() -> None:

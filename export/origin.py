@@ -1,0 +1,141 @@
+"""Where the specimens of an export come from, and the commands that make them and the bundle again."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.stack import read_stack
+from hw.config import RigConfig
+from training.labelled import LabelledStack
+from training.prepared import VIEWS, Prepared
+from training.run import Run
+
+__all__ = ["Source", "commands", "named_range", "round_up", "sources"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A folder of stacks, one specimen each.
+
+    Attributes
+    ----------
+    specimens : their names, by seed where they have one
+    planes : of each stack; None where they differ
+    range_um : offsets lie between plus and minus this
+    shape : rows and columns of a plane
+    um_per_px : of the planes
+    """
+
+    specimens: tuple[str, ...]
+    planes: int | None
+    range_um: float
+    shape: tuple[int, int]
+    um_per_px: float
+
+
+def sources(labelled: Sequence[LabelledStack], data: Prepared) -> list[Source]:
+    """Describe the folders of stacks; nothing where a specimen has several stacks."""
+    if len(data.specimens) != len(labelled):
+        return []
+    # Specimens are numbered as their stacks come.
+    folders: dict[Path, list[int]] = {}
+    for index, stack in enumerate(labelled):
+        folders.setdefault(stack.path.parent, []).append(index)
+    windows = data.views == VIEWS.index("window")
+    planes = np.bincount(data.specimen[windows], minlength=len(labelled))
+    return [_source(labelled, data, indices, planes) for indices in folders.values()]
+
+
+def named_range(names: Sequence[str]) -> tuple[str, str]:
+    """Return the first and the last of some names, by seed where all have one."""
+    ordered = _ordered(names)
+    return ordered[0], ordered[-1]
+
+
+def round_up(value: float) -> float:
+    """Round up to two significant figures: the largest offset drawn stands for the range drawn from."""
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    # A value that is round already may lie a rounding error above itself.
+    return round(math.ceil(value / unit - 1e-9) * unit, 9)
+
+
+def commands(
+    run: Run, folders: Sequence[Source], rig: RigConfig | None, quantization: str, bundle: str
+) -> list[str]:
+    """Return the commands that make a bundle again, stacks included where one command makes them.
+
+    Parameters
+    ----------
+    run : that was exported
+    folders : of all stacks of the export
+    rig : on which they were simulated; None for recorded ones
+    quantization : its method
+    bundle : name of the file
+    """
+    lines, learnt, given = [], [], []
+    known = set(run.split["train"]) | set(run.split["validation"])
+    numbers = count(1)
+    for source in folders:
+        used = not known.isdisjoint(source.specimens)
+        name = ("STACKS" if used else "NEW") + ("" if (number := next(numbers)) == 1 else str(number))
+        given.append(f"--stacks {name}")
+        if used:
+            learnt.append(given[-1])
+        line = _simulate(source, rig, name) if rig is not None else None
+        if line is not None:
+            lines.append(line)
+    learnt, given = learnt or ["--stacks STACKS"], given or ["--stacks STACKS"]
+    recipe = run.recipe
+    limit = "" if recipe.max_minutes is None else f" --max-minutes {recipe.max_minutes:g}"
+    return [
+        *lines,
+        f"wormfocus train --recipe {recipe.name} --seed {recipe.seed}{limit} {' '.join(learnt)} --out RUN",
+        f"wormfocus export RUN {' '.join(given)} --quantization {quantization} --out {bundle}",
+    ]
+
+
+def _source(
+    labelled: Sequence[LabelledStack], data: Prepared, indices: list[int], planes: NDArray[np.int64]
+) -> Source:
+    stack = read_stack(labelled[indices[0]].path)
+    rows = np.isin(data.specimen, indices)
+    numbers = {int(planes[index]) for index in indices}
+    return Source(
+        specimens=tuple(_ordered([data.specimens[index] for index in indices])),
+        planes=numbers.pop() if len(numbers) == 1 else None,
+        range_um=round_up(float(np.abs(data.offsets_um[rows]).max())),
+        shape=(stack.images.shape[1], stack.images.shape[2]),
+        um_per_px=stack.um_per_px,
+    )
+
+
+def _simulate(source: Source, rig: RigConfig, folder: str) -> str | None:
+    """Return the command that simulates a folder, if its names are those of seeds without a gap."""
+    seeds = [_seed(name) for name in source.specimens]
+    first = seeds[0]
+    if first is None or source.planes is None:
+        return None
+    if list(source.specimens) != [f"{rig.name}-{seed}" for seed in range(first, first + len(seeds))]:
+        return None
+    binned = source.um_per_px > 1.01 * rig.optics.um_per_px
+    rows, columns = source.shape
+    # Windows are square, frames of a camera are not.
+    view = f"--window-um {rows * source.um_per_px:g}" if rows == columns else "--full"
+    return (
+        f"wormfocus simulate --rig {rig.name} --seed {first} -n {len(seeds)} --planes {source.planes} "
+        f"--range-um {source.range_um:g} {view}{'' if binned else ' --no-binned'} --out {folder}"
+    )
+
+
+def _ordered(names: Sequence[str]) -> list[str]:
+    return sorted(names, key=lambda name: (name.rpartition("-")[0], _seed(name) or 0, name))
+
+
+def _seed(name: str) -> int | None:
+    number = name.rpartition("-")[2]
+    return int(number) if number.isdigit() else None

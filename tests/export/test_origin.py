@@ -1,0 +1,58 @@
+"""The commands that make a bundle again are the whole truth, or left out."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="needs the export extra")
+
+from export.origin import Source, commands, named_range
+from hw.config import load_rig
+from training.run import Run, load_run
+
+NEW = Source(tuple(f"worm_tracker_sim-{seed}" for seed in range(900, 940)), 24, 1500.0, (240, 240), 3.1)
+LEARNT = replace(NEW, specimens=tuple(f"worm_tracker_sim-{seed}" for seed in range(6)), planes=12)
+
+
+@pytest.fixture(scope="module")
+def run(small_run: Path) -> Run:
+    return load_run(small_run)
+
+
+def lines(run: Run, *sources: Source) -> list[str]:
+    return commands(run, sources, load_rig("worm_tracker_sim"), "static-int8", "b.tflite")
+
+
+def test_folders_are_simulated_trained_on_and_tested_on(run: Run) -> None:
+    assert lines(run, LEARNT, NEW) == [
+        "wormfocus simulate --rig worm_tracker_sim --seed 0 -n 6 --planes 12 --range-um 1500 "
+        "--window-um 744 --out STACKS",
+        "wormfocus simulate --rig worm_tracker_sim --seed 900 -n 40 --planes 24 --range-um 1500 "
+        "--window-um 744 --out NEW2",
+        "wormfocus train --recipe small --seed 0 --stacks STACKS --out RUN",
+        "wormfocus export RUN --stacks STACKS --stacks NEW2 --quantization static-int8 --out b.tflite",
+    ]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        replace(NEW, specimens=NEW.specimens[:3] + NEW.specimens[4:]),
+        replace(NEW, specimens=("worm-of-monday", *NEW.specimens)),
+        replace(NEW, specimens=tuple(f"other_sim-{seed}" for seed in range(5))),
+        replace(NEW, planes=None),
+    ],
+)
+def test_what_no_single_command_simulates_has_none(run: Run, source: Source) -> None:
+    assert [line.split()[1] for line in lines(run, source)] == ["train", "export"]
+
+
+def test_camera_pixels_and_full_frames_are_told(run: Run) -> None:
+    fine = lines(run, replace(NEW, um_per_px=1.55, shape=(480, 480)))[0]
+    assert "--window-um 744 --no-binned" in fine
+    assert "--range-um 1500 --full --out" in lines(run, replace(NEW, shape=(760, 1014)))[0]
+
+
+def test_names_are_ordered_by_seed() -> None:
+    assert named_range(["worm-10", "worm-9", "worm-100"]) == ("worm-9", "worm-100")
