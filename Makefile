@@ -48,8 +48,11 @@ $(VENV)/full.stamp: $(VENV)/base.stamp
 demo: $(VENV)/base.stamp
 	$(BIN)/wormfocus demo
 
+# A look at each benchmark that is quick, with short settings. scenario.py takes hours: run it on purpose.
 bench: $(VENV)/base.stamp
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	$(BIN)/python benchmarks/rendering.py --specimens 1 --frames 5
+	$(BIN)/python benchmarks/tracker.py --specimens 1 --frames 3
+	$(BIN)/python benchmarks/optics.py --specimens 1 --source-specimens 1
 
 # --- checks --------------------------------------------------------------------------------------------
 
