@@ -29,11 +29,6 @@ class PlaneFilter:
         self._variance = math.inf
         self._time_s = 0.0
 
-    def reset(self) -> None:
-        """Forget everything."""
-        self._plane_um, self._variance = None, math.inf
-        self._set_aside.clear()
-
     @property
     def plane_um(self) -> float | None:
         """Estimated lens position in focus, um; None before the first measurement."""

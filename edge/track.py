@@ -18,9 +18,9 @@ from edge.detect import Detector, WormLike
 from hw.config import TrackingConfig
 from hw.frame import Box
 
-__all__ = ["Sighting", "State", "WormTracker"]
+__all__ = ["Sighting", "TrackState", "WormTracker"]
 
-State = Literal["tracked", "searching", "lost"]
+TrackState = Literal["tracked", "searching", "lost"]
 
 # An object below this score is not followed; a first sighting needs more than one that continues a track.
 _FIRST_SCORE = 0.5
@@ -51,7 +51,7 @@ class Sighting:
 
     box: Box | None
     centre_px: tuple[float, float] | None
-    state: State
+    state: TrackState
     score: float
     reason: str
 
@@ -220,7 +220,7 @@ class WormTracker:
     def _unsighted(self) -> Sighting:
         self._missed += 1
         lost = self._elapsed_s >= self._config.lost_after_s
-        state: State = "lost" if lost else "searching"
+        state: TrackState = "lost" if lost else "searching"
         if self._centre is None:
             return Sighting(None, None, state, 0.0, "no worm-like object in the field yet")
         reason = (
