@@ -39,8 +39,11 @@ def plan_positions(
     Raises
     ------
     StackError
-        The range is empty or reaches past the axis's limits.
+        A number is not finite, or the range is empty or reaches past the axis's limits.
     """
+    for option, value in (("--centre-um", centre_um), ("--span-um", span_um), ("--step-um", step_um)):
+        if value is not None and not math.isfinite(value):
+            raise StackError(f"{option} {value:g} is no place or length; give a number in um")
     scale, low, high = config.axis.um_per_step, config.axis.min_steps, config.axis.max_steps
     centre = (low + high) / 2 if centre_um is None else centre_um / scale
     # Room to take up the backlash before the first plane.

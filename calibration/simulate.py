@@ -1,5 +1,7 @@
 """Labelled stacks of random simulated specimens."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -17,10 +19,13 @@ from hw.errors import ConfigError, StackError
 from hw.simulation.rig import simulation_section
 from hw.simulation.scene import Region, Scene
 
-__all__ = ["SimulatedStack", "StackPlan", "simulate_stack", "simulate_stacks"]
+__all__ = ["SimulatedStack", "StackPlan", "rig_sha256", "simulate_stack", "simulate_stacks"]
 
 TRACKING_ERROR_UM = 25.0
+"""How far the window's middle strays from the worm's, um RMS along x and along y."""
+
 AXIS_SPREAD_UM = 1000.0
+"""Focus lies between plus and minus this on the axis, um, so that a position tells nothing."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +61,7 @@ def simulate_stack(rig: RigConfig, plan: StackPlan, seed: int) -> tuple[ZStack, 
     Raises
     ------
     StackError
-        The noise-free focus curve of this specimen has no peak near its plane.
+        The noise-free focus curve of this specimen has no peak near its mid-height.
     """
     simulation = simulation_section(rig)
     rng = np.random.default_rng([seed, 1])
@@ -125,18 +130,20 @@ def simulate_stacks(
     Raises
     ------
     ConfigError
-        The rig is not simulated, or the folder cannot be made or holds stacks of another plan.
+        The rig is not simulated, or the folder cannot be made or holds stacks of another plan or rig file.
     """
     simulation_section(rig)
     plan_file = folder / "simulated.txt"
-    text = f"{rig.name} {plan}\n"
+    plan_line = f"{rig.name} {plan}\n"
+    rig_line = f"rig sha256 {rig_sha256(rig)}\n"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if plan_file.exists() and plan_file.read_text(encoding="utf-8") != text:
-            raise ConfigError(
-                f"{folder}: holds stacks of another plan ({plan_file.name}); choose a new folder"
-            )
-        plan_file.write_text(text, encoding="utf-8")
+        held = plan_file.read_text(encoding="utf-8") if plan_file.exists() else plan_line + rig_line
+        # A file of before the rig was recorded has the plan only, and stays so: nobody knows its rig.
+        if held not in (plan_line, plan_line + rig_line):
+            other = "another version of the rig file" if held.startswith(plan_line) else "another plan"
+            raise ConfigError(f"{folder}: holds stacks of {other} ({plan_file.name}); choose a new folder")
+        plan_file.write_text(held, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be written to ({error.strerror}); choose another") from error
     todo = []
@@ -151,6 +158,12 @@ def simulate_stacks(
         return
     with ProcessPoolExecutor(workers) as pool:
         yield from pool.map(_write_one, todo, chunksize=4)
+
+
+def rig_sha256(rig: RigConfig) -> str:
+    """SHA-256 of everything that a rig file says, whatever its layout."""
+    text = json.dumps(rig.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _write_one(job: tuple[RigConfig, StackPlan, int, Path]) -> SimulatedStack:

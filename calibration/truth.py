@@ -53,7 +53,10 @@ def sharpest_position(
     while (nearer := max((best - 2, best, best + 2), key=at)) != best:
         best = nearer
         if abs(best) * unit > span_dof * dof_um:
-            raise StackError(f"no focus peak within {span_dof * dof_um:.0f} um of {start_um:.0f} um")
+            raise StackError(
+                f"no focus peak within {span_dof * dof_um:.0f} um of {start_um:.0f} um; leave this specimen "
+                "out, or check optics.dof_um against simulation.optics in the rig file"
+            )
     best = max((best - 1, best, best + 1), key=at)
     low, middle, high = at(best - 1), at(best), at(best + 1)
     curvature = low - 2 * middle + high

@@ -53,6 +53,8 @@ def test_record_label_and_look(recording, tmp_path, capsys):
         (["stack", "--rig", "worm_tracker", "--out", "{tmp}/o", "--spacing-um", "3"], "replayed rig only"),
         (["stack", "--rig", "replay", "--stack", "{tmp}/cut.ome.tif", "--out", "{tmp}/o"], "truncated"),
         (["stack", "--rig", "replay", "--stack", "{stack}", "--out", "{tmp}/o", "--span-um", "99"], "limits"),
+        (["stack", "--rig", "worm_tracker_sim", "--out", "{tmp}/o", "--centre-um", "nan"], "--centre-um nan"),
+        (["stack", "--rig", "worm_tracker_sim", "--out", "{tmp}/o", "--step-um", "inf"], "--step-um inf"),
         (["stack", "--rig", "replay", "--stack", "{stack}", "--out", "{stack}"], "folder"),
     ],
 )
