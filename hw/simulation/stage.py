@@ -1,5 +1,6 @@
 """The simulated focus axis: what it believes, and where the lens really is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,13 +16,29 @@ __all__ = ["SimulatedAxis"]
 
 @dataclass(frozen=True, slots=True)
 class _Move:
-    """A planned move of the motor, and the lens's place on its screw when it began."""
+    """A planned move of the motor, and the lens's place on its screw when it began.
+
+    Attributes
+    ----------
+    start_s : when it began, s
+    profile : of the motor, in steps as the axis counts them
+    motor : the profile's position when it began
+    believed, true : lens position when it began, as the axis believes and as it was
+    missed : how far the motor's true place was from the profile's when it began, steps
+    missed_share : share of this move's steps that the motor misses
+    """
 
     start_s: float
     profile: Profile
+    motor: float
     believed: float
     true: float
     missed: float
+    missed_share: float
+
+    def slip(self, motor: float) -> float:
+        """How far the motor's true place is from where the profile has it, in steps."""
+        return self.missed - self.missed_share * (motor - self.motor)
 
 
 class SimulatedAxis:
@@ -29,7 +46,15 @@ class SimulatedAxis:
 
     The motor follows trapezoidal profiles. The lens follows the motor with lost motion: pushed up, it sits at
     the motor's position; pushed down, `backlash` above it. The axis believes in the rig file's backlash and
-    in a motor that never misses a step; the true values are the simulation's.
+    in a motor that never misses a step; the true values are the simulation's. Missed steps build up evenly
+    along a move.
+
+    Parameters
+    ----------
+    config : the rig file's `axis`, which the axis believes
+    truth : its `simulation.axis`
+    clock : the rig's
+    rng : what is random is drawn from it, now and at every move that misses steps
     """
 
     def __init__(
@@ -45,7 +70,7 @@ class SimulatedAxis:
             else 0.0
         )
         rest = Profile((), 0.0, clock.now())
-        self._moves = [_Move(clock.now(), rest, 0.0, 0.0, 0.0)]
+        self._moves = [_Move(clock.now(), rest, 0.0, 0.0, 0.0, 0.0, 0.0)]
         self._target = 0.0
         self._homed = False
         self._fault: str | None = None
@@ -136,12 +161,12 @@ class SimulatedAxis:
     def position_at(self, t: float) -> float:
         """Lens position in steps at time `t`, as the axis believes."""
         move = self._move_at(t)
-        return _follow(move.profile, t, move.believed, self._config.backlash_steps)
+        return _follow(move.profile, t, move.believed, self._config.backlash_steps, _no_slip)
 
     def true_position_at(self, t: float) -> float:
         """Lens position in steps at time `t`, as it really is."""
         move = self._move_at(t)
-        return _follow(move.profile, t, move.true - move.missed, self._true_backlash) + move.missed
+        return _follow(move.profile, t, move.true, self._true_backlash, move.slip)
 
     def moving_during(self, start_s: float, end_s: float) -> bool:
         """Whether the lens moved or settled at some time in an interval."""
@@ -157,9 +182,8 @@ class SimulatedAxis:
     def _begin(self, now: float, motor_target: float) -> None:
         believed, true = self.position_at(now), self.true_position_at(now)
         motor, speed = self._motor_at(now), self._moves[-1].profile.speed_at(now)
-        missed = self._moves[-1].missed
-        if self._missed_share:
-            missed -= (motor_target - motor) * self._missed_share * self._rng.uniform(0, 2)
+        missed = self._moves[-1].slip(motor)
+        share = self._missed_share * self._rng.uniform(0, 2) if self._missed_share else 0.0
         profile = plan_move(
             now,
             motor,
@@ -168,7 +192,7 @@ class SimulatedAxis:
             self._config.max_speed_steps_s,
             self._config.acceleration_steps_s2,
         )
-        self._moves.append(_Move(now, profile, believed, true - self._moves[-1].missed + missed, missed))
+        self._moves.append(_Move(now, profile, motor, believed, true, missed, share))
         del self._moves[:-HISTORY]
 
     def _braking_steps(self, now: float) -> float:
@@ -189,12 +213,17 @@ class SimulatedAxis:
 HISTORY = 256
 
 
-def _follow(profile: Profile, t: float, lens: float, backlash: float) -> float:
-    """Lens position after the motor has followed a profile until time `t`, with lost motion."""
+def _no_slip(motor: float) -> float:
+    return 0.0
+
+
+def _follow(
+    profile: Profile, t: float, lens: float, backlash: float, slip: Callable[[float], float]
+) -> float:
+    """Lens position after the motor has followed a profile until time `t`, with lost motion and slip."""
     # Within a segment the motor keeps its direction, so its ends are all that can push the lens.
-    for segment in profile.segments:
-        if segment.start_s > t:
-            break
-        lens = min(max(lens, segment.position), segment.position + backlash)
-    motor = profile.position_at(t)
-    return min(max(lens, motor), motor + backlash)
+    turns = [segment.position for segment in profile.segments if segment.start_s <= t]
+    for counted in (*turns, profile.position_at(t)):
+        motor = counted + slip(counted)
+        lens = min(max(lens, motor), motor + backlash)
+    return lens

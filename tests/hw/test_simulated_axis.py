@@ -123,6 +123,28 @@ def test_a_motor_driven_too_hard_misses_steps() -> None:
     assert abs(axis.true_position_at(clock.now()) - 900) > 3
 
 
+def test_missed_steps_build_up_along_the_move() -> None:
+    truth = TRUTH.model_copy(update={"backlash_steps": 0.0, "missed_share": 0.1})
+    config = CONFIG.model_copy(update={"max_speed_steps_s": 1000, "backlash_steps": 0.0})
+    axis, clock = an_axis(truth, config)
+    axis.move_to(800)
+    believed, true = [], []
+    for k in range(500):
+        clock.advance_to(k * 0.005)
+        if k == 100:
+            axis.move_to(-300)
+        believed.append(axis.position_steps)
+        true.append(axis.true_position_at(clock.now()))
+    assert np.abs(np.diff(true)).max() <= np.abs(np.diff(believed)).max() + 1e-6, "no jump"
+    lost = np.array(believed) - true
+    way = np.array(believed)
+    share = lost[99] / way[99]
+    assert 0 < share < 0.2
+    np.testing.assert_allclose(lost[:100], share * way[:100], atol=1e-9)
+    assert believed[-1] == pytest.approx(-300)
+    assert abs(lost[-1]) > 1
+
+
 def test_refusals_name_the_reason() -> None:
     axis, clock = an_axis()
     with pytest.raises(AxisFault, match="outside its limits"):
