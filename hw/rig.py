@@ -24,7 +24,7 @@ class Ideal(Protocol):
         """Noise-free (H, W, 3) image of a window around the subject at time `t` (s), lens position in um."""
 
     def plane_um(self, t: float) -> float:
-        """Lens position in um that focuses the subject by geometrical optics at time `t` in seconds."""
+        """Lens position in um that focuses the subject's mid-height by geometrical optics at time `t` (s)."""
 
     def lens_error_um(self, t: float) -> float:
         """How far the lens really is from where the axis believes it at time `t`, um."""

@@ -1,4 +1,8 @@
-"""The simulated camera: exposures on a fixed beat, delivered late, sometimes lost."""
+"""The simulated camera: exposures on a fixed beat, delivered late, sometimes lost.
+
+What is simplified: all rows are exposed at once, gain and white balance stand still, and frames come on the
+beat without jitter. What the image itself leaves out is said in `hw.simulation.scene` and `.view`.
+"""
 
 import math
 from collections.abc import Callable, Iterator
@@ -24,7 +28,9 @@ class SimulatedCamera:
     Parameters
     ----------
     config : the rig file's `camera`
-    clock, axis, sensor : the other parts
+    clock : moved on to each frame's delivery
+    axis : asked where it believes the lens to be
+    sensor : says which frames are lost
     expose : called with start and end of an exposure in seconds, returns the image
     """
 

@@ -3,14 +3,19 @@
 Abbe's method: every point of the condenser aperture lights the specimen with a plane wave of its own; each
 makes a coherent image through the objective's pupil, and the images add in intensity:
 
-    I(x) = sum_s w_s | F^-1{ O(f) P(f + f_s) } |^2 ,
+    I(x) = sum_s w_s | F^-1{ O(f) P(f - f_s) } |^2 ,
     P(f) = circ(|f| lambda / NA) exp(i k [ z (sqrt(1 - (lambda f)^2) - 1) + W040 (lambda f / NA)^4 ])
 
 with O the spectrum of the wave leaving the specimen under axial light, f_s the source point's spatial
-frequency and z the defocus (Born & Wolf, Principles of Optics, 7th ed., sections 9.5 and 10.6; Goodman,
-Introduction to Fourier Optics, 3rd ed., section 6.4 for aberrations as pupil phases). A thick specimen is a
-few thin slices with free space between them (multi-slice, Cowley & Moodie 1957). Tilting the light is taken
-to shift the exit spectrum, which holds while thickness times condenser aperture is below the resolution.
+frequency and z the defocus, counted from the specimen's top slice along the light (Born & Wolf, Principles of
+Optics, 7th ed., sections 9.5 and 10.6; Goodman, Introduction to Fourier Optics, 3rd ed., section 6.4 for
+aberrations as pupil phases). A thick specimen is a few thin slices with free space between them (multi-slice,
+Cowley & Moodie 1957). Tilting the light is taken to shift the exit spectrum, which holds while thickness
+times condenser aperture is below the resolution.
+
+The sum over source points stands for an integral over the condenser aperture. The few points of a rig file
+are close to it near focus; from about three depths of field on, their images part and the sum has not
+converged (benchmarks/results/optics.json, the rows of source points).
 
 Defocus is signed: the spherical aberration, the chromatic shift of each band, and phase in the specimen make
 the two sides of focus look different.
@@ -151,7 +156,7 @@ class Lens:
         ----------
         wave : from `exit_wave`
         defocus_um : lens position minus the position that focuses the specimen's top slice with no
-            chromatic shift
+            chromatic shift; a slice `h` um below the top one is in focus at -h
 
         Returns
         -------

@@ -1,4 +1,13 @@
-"""One specimen under one microscope, drawn from a seed: the worm, its plate, the optics, over time."""
+"""One specimen under one microscope, drawn from a seed: the worm, its plate, the optics, over time.
+
+What is simplified:
+
+- The plate's tilt moves the worm's plane as it crawls, but the field itself is rendered untilted: all of it
+  lies at the height of the worm's place.
+- The worm is two slices, its lower half in the plate's surface and its upper half a radius above. The plate
+  is one slice; dust, eggs and other worms lie flat in it.
+- A shake moves the worm relative to the plate, which stands still.
+"""
 
 from dataclasses import dataclass
 
@@ -75,7 +84,12 @@ class Scene:
         self._reach_px = (rig.camera.width_px / 2 / self.grid_px, rig.camera.height_px / 2 / self.grid_px)
 
     def plane_um(self, t: float) -> float:
-        """Height of the plate under the worm at time `t`, um, relative to the field's centre at time 0."""
+        """How far the worm's mid-height has moved along the axis at time `t`, um.
+
+        Relative to where the mid-height of a worm in the middle of the field lies at time 0. The mid-height,
+        half a diameter above the plate's surface, is the specimen's top slice, from which defocus counts.
+        The tilt, drift and sway of the plate under the worm's centre are all that moves it.
+        """
         x, y = self.crawl.posture(t).centre_um
         return self.plate.height_um(x, y, t)
 
@@ -105,7 +119,7 @@ class Scene:
     ) -> list[Slice]:
         """Thin layers of the specimen in a region at time `t`: plate with the worm's lower half, upper half.
 
-        `shift_um` moves the worm sideways, for a shaking camera.
+        `shift_um` moves the worm sideways on its plate, for a shaking camera.
         """
         rows = _mirrored(region.y - self.field.y, region.height, self.field.height)
         columns = _mirrored(region.x - self.field.x, region.width, self.field.width)

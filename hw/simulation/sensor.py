@@ -17,6 +17,11 @@ class Sensor:
 
     Noise is cut from a pool of normal deviates at a random place for every image: drawing fresh ones would
     cost more than all the optics.
+
+    Parameters
+    ----------
+    config : the rig file's `simulation.sensor`
+    rng : what is random is drawn from it, now and for every image
     """
 
     def __init__(self, config: SensorConfig, rng: np.random.Generator) -> None:

@@ -1,4 +1,13 @@
-"""What the camera sees of a scene: full frames, and noise-free views of the worm."""
+"""What the camera sees of a scene: full frames, and noise-free views of the worm.
+
+What is simplified in full frames, besides what `hw.simulation.scene` says:
+
+- Shake moves the worm relative to the plate; the surroundings never shake.
+- The surroundings are rendered at lens positions some way apart, with the plate's surface where the worm's
+  mid-height is: half a diameter above where it lies within the worm's window.
+- The worm's window fades into the surroundings over `FEATHER_UM`, at the edge of the frame too: a worm that
+  leaves the field fades within 25 um of the edge.
+"""
 
 from collections import OrderedDict
 
@@ -32,7 +41,7 @@ class FieldOfView:
     ----------
     rig, simulation : the rig file
     scene, axis : what is looked at, and where the lens is
-    focus_um : lens position in um that focuses the middle of the field at time 0
+    focus_um : lens position in um that focuses the mid-height of a worm in the middle of the field at time 0
     rng : of the camera's shake
     """
 
@@ -124,7 +133,13 @@ class FieldOfView:
 
 
 class IdealView:
-    """The worm as a perfect camera would see it: no noise, no shake, all of it in one window."""
+    """The worm as a perfect camera would see it: no noise, no shake, all of it in one window.
+
+    Parameters
+    ----------
+    scene, axis : what is looked at, and where the lens is
+    focus_um : lens position in um that focuses the mid-height of a worm in the middle of the field at time 0
+    """
 
     def __init__(self, scene: Scene, axis: SimulatedAxis, focus_um: float) -> None:
         self._scene = scene
@@ -133,7 +148,11 @@ class IdealView:
         self._wave: tuple[float, ExitWave, tuple[slice, slice]] | None = None
 
     def plane_um(self, t: float) -> float:
-        """Lens position in um that focuses the plate under the worm at time `t`."""
+        """Lens position in um that focuses the worm's mid-height by geometrical optics at time `t`.
+
+        For light without chromatic shift, through a lens without aberrations; the plate's surface is in focus
+        half a diameter below.
+        """
         return self._focus_um + self._scene.plane_um(t)
 
     def lens_error_um(self, t: float) -> float:

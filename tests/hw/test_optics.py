@@ -119,6 +119,17 @@ def test_a_thick_specimen_is_not_its_slices_in_one_plane(optics: SimulatedOptics
     assert np.abs(thick - thin).max() > 0.01
 
 
+def test_defocus_counts_from_the_top_slice_along_the_light(optics: SimulatedOpticsConfig) -> None:
+    # Under one axial source point, the empty slice does nothing but say where the top is.
+    lens = a_lens(optics.model_copy(update={"source_points": 1, "coherence": 0.0}))
+    alone, height, nothing = a_specimen(), 150.0, np.zeros((SIZE, SIZE), np.float32)
+    below = lens.exit_wave([alone, Slice(height, nothing, nothing[None])])
+    for z in (-400.0, -height, 0.0, 250.0):
+        image = lens.image(below, z)
+        np.testing.assert_allclose(image, lens.image(lens.exit_wave([alone]), z + height), atol=2e-4)
+        assert np.abs(image - lens.image(lens.exit_wave([alone]), z - height)).max() > 0.02
+
+
 def test_a_grid_too_coarse_for_the_pupil_is_refused(optics: SimulatedOpticsConfig) -> None:
     lens = a_lens(optics, grid_um=12.0)
     with pytest.raises(ConfigError, match="too coarse"):
