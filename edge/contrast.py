@@ -6,7 +6,7 @@ He, Zhou and Hong, IEEE Trans. Consumer Electronics 49:257, 2003), with the re-c
 subject asks for.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,15 @@ NEIGHBOURS = 2
 PATIENCE = 2
 # A re-check believes in a better place only when it is better by this share.
 CLEARLY_BETTER = 1.01
+# Von Neumann's ratio above which what was climbed is noise: 2 for white noise, towards 0 for a smooth hill.
+# Climbs on recorded stacks, which may see six different planes only, measure up to 0.88.
+MAX_ROUGHNESS = 0.9
+# F5 is below zero by noise alone: a peak must be higher than this many times the depth below zero.
+PEAK_TO_NOISE = 4.0
+# A peak this many times the median, of measurements all above zero, may be too narrow to look smooth.
+TALL = 2.0
+# Fewer different measurements than this cannot tell a hill from noise.
+MIN_MEASURED = 5
 
 
 def sharpness(pixels: NDArray[np.uint8]) -> float:
@@ -47,7 +56,8 @@ class HillClimb:
     step_steps : first, coarse step; it should not exceed the width of the peak
     finest_steps : the climb ends at the first step below this
     limits_steps : lowest and highest lens position, inclusive
-    refine_only : skip the coarse climb, because a scan has already found the neighbourhood
+    scanned : (position, sharpness) of a scan that has already found the neighbourhood: the coarse climb is
+        skipped then
     """
 
     def __init__(
@@ -57,7 +67,7 @@ class HillClimb:
         finest_steps: float,
         limits_steps: tuple[float, float],
         *,
-        refine_only: bool = False,
+        scanned: Sequence[tuple[float, float]] = (),
     ) -> None:
         self._step = step_steps
         self._finest = finest_steps
@@ -67,8 +77,9 @@ class HillClimb:
         self._best_score = -np.inf
         self._best = start_steps
         self._tied = [start_steps]
+        self._measured = list(scanned)
         self.converged = False
-        self._plan = self._climb(start_steps, refine_only)
+        self._plan = self._climb(start_steps, refine_only=bool(scanned))
         self.target_steps = next(self._plan)
 
     @property
@@ -81,9 +92,28 @@ class HillClimb:
         """Sharpness at `best_steps` when it was last measured there."""
         return float(self._best_score)
 
+    @property
+    def on_hill(self) -> bool:
+        """Whether the last climb found a hill, and not just the highest of measurements full of noise.
+
+        Sorted by position, the measurements of a hill change little from one to the next; those of noise
+        change as much as they ever do (von Neumann, Ann. Math. Stat. 12:367, 1941). This needs no estimate
+        of the noise, which a recording, the same at every visit, would not give.
+        """
+        scores = np.array([score for _, score in sorted(self._measured)])
+        # A recording shows one plane at several positions; seen again, it says nothing about smoothness.
+        scores = scores[np.append(True, np.diff(scores) != 0)]
+        if len(scores) < MIN_MEASURED:
+            return False
+        roughness = np.square(np.diff(scores)).sum() / np.square(scores - scores.mean()).sum()
+        tall = scores.min() > 0 and scores.max() > TALL * np.median(scores)
+        above_noise = scores.max() > -PEAK_TO_NOISE * scores.min()
+        return bool(above_noise and (tall or roughness <= MAX_ROUGHNESS))
+
     def record(self, score: float) -> bool:
         """Note the sharpness measured at `target_steps`, choose the next target; return `converged`."""
         self._score = score
+        self._measured.append((self.target_steps, score))
         try:
             self.target_steps = next(self._plan)
         except StopIteration:
@@ -93,17 +123,17 @@ class HillClimb:
 
     def recheck(self) -> None:
         """Test one place beside the best, on the other side each time; climb if it is clearly better."""
-        self.converged = False
+        self.converged, self._measured = False, []
         self._plan = self._look_beside()
         self.target_steps = next(self._plan)
 
     def restart(self) -> None:
         """Climb again from the best place, because the subject has changed."""
-        self.converged = False
-        self._plan = self._climb(self._best, False)
+        self.converged, self._measured = False, []
+        self._plan = self._climb(self._best, refine_only=False)
         self.target_steps = next(self._plan)
 
-    def _climb(self, start: float, refine_only: bool) -> Generator[float, None, None]:
+    def _climb(self, start: float, *, refine_only: bool) -> Generator[float, None, None]:
         yield start
         self._best, self._best_score, self._tied = start, self._score, [start]
         if not refine_only:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from edge.decision import AxisReading
 from edge.focusers import Look
 from hw.config import RigConfig
 from hw.frame import Frame
@@ -23,6 +24,7 @@ class Step:
     Attributes
     ----------
     frame : as delivered; its pixels are not kept in memory beyond the turn
+    axis : what the axis said when the decision was due
     look : what was seen and decided
     start_s : start of the run, seconds on the rig's clock
     now_s : when the decision was due, seconds on the rig's clock
@@ -30,6 +32,7 @@ class Step:
     """
 
     frame: Frame
+    axis: AxisReading
     look: Look
     start_s: float
     now_s: float

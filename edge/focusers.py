@@ -34,6 +34,7 @@ FINEST_SHARE = 0.1
 # At rest, a sharpness that has changed by this share means that something happened: test the focus.
 CHANGE_TO_RECHECK = 0.1
 CHANGE_TO_RESTART = 0.5
+NO_HILL = "no focus to be found: the contrast changes by no more than its noise"
 
 
 @dataclass(slots=True)
@@ -54,7 +55,10 @@ class Look:
     ----------
     decision : what to do, and why
     box : what was looked at, full-frame pixels; None where nothing was
-    offset_um, sigma_um : the raw prediction, where there was one
+    offset_um, sigma_um, in_range : the raw prediction, where there was one
+    subject_seen : whether the tracker has the worm; None for a method that does not look
+    note : what there is to say of the subject
+    sharpness : focus measure of the window, where it was needed
     plane_um : estimated lens position in focus
     stages : computing times
     window : the pixels in `box`
@@ -64,6 +68,10 @@ class Look:
     box: Box | None = None
     offset_um: float | None = None
     sigma_um: float | None = None
+    in_range: bool | None = None
+    subject_seen: bool | None = None
+    note: str = ""
+    sharpness: float | None = None
     plane_um: float | None = None
     stages: StageTimes = field(default_factory=StageTimes)
     window: NDArray[np.uint8] | None = None
@@ -75,6 +83,10 @@ class Focuser(Protocol):
     @property
     def method(self) -> Method:
         """Name of the method, for the figures."""
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether it has nothing left to try; a full focus need not wait for its timeout then."""
 
     def start(self, now: float) -> None:
         """Begin at time `now` in seconds."""
@@ -149,6 +161,7 @@ class NetworkFocuser:
     """
 
     method: Method = "network"
+    gave_up = False
 
     def __init__(self, config: RigConfig, predictor: PredictsOffsets, spec: InputSpec) -> None:
         self.controller = Controller(config)
@@ -185,9 +198,11 @@ class NetworkFocuser:
         decision = controller.decide(seen, axis, now)
         stages.decide = perf_counter() - begin
         look = Look(decision, plane_um=controller.plane_um, stages=stages)
+        look.subject_seen, look.note, look.sharpness = seen.subject_seen, seen.note, seen.sharpness
         if prediction is not None:
             look.box, look.window = box, window
             look.offset_um, look.sigma_um = prediction.offset_um, prediction.sigma_um
+            look.in_range = prediction.in_range
         return look
 
     def rest_steps(self) -> float | None:
@@ -216,6 +231,10 @@ class ContrastFocuser:
         self._full_scan = full_scan
         self._scan: Scan | None = None
         self._climb: HillClimb | None = None
+        self._testing = False
+        # The last climb found no hill; a run tries again after `control.recheck_s`.
+        self.gave_up = False
+        self._good_place: float | None = None
         self._commanded_s = 0.0
         self._checked_s = 0.0
         self._seen_s = 0.0
@@ -234,53 +253,91 @@ class ContrastFocuser:
         window, box = self._subject.cut(frame)
         stages.crop = perf_counter() - begin
         begin = perf_counter()
-        decision = self._decide(frame, window, axis, now)
+        score, decision = None, self._hindrance(frame, axis, now)
+        if decision is None:
+            score = sharpness(window)
+            decision = self._go_to(*self._next(score, axis, now), axis, now)
         stages.decide = perf_counter() - begin
         self._state = decision.state
-        best = self._climb.best_steps if self._climb else None
-        plane_um = None if best is None else best * self._config.axis.um_per_step
-        return Look(decision, box, plane_um=plane_um, stages=stages, window=window)
+        look = Look(decision, box, stages=stages, window=window)
+        look.subject_seen, look.note, look.sharpness = self._subject.seen, self._subject.note, score
+        if self._climb is not None and not self.gave_up:
+            look.plane_um = self._climb.best_steps * self._config.axis.um_per_step
+        return look
 
     def rest_steps(self) -> float | None:
         """Return the sharpest position known, for the run may end in the middle of a test."""
-        return self._climb.best_steps if self._climb else None
+        return self._good_place if self._climb is None or self.gave_up else self._climb.best_steps
 
-    def _decide(self, frame: Frame, window: NDArray[np.uint8], axis: AxisReading, now: float) -> Decision:
+    def _hindrance(self, frame: Frame, axis: AxisReading, now: float) -> Decision | None:
+        """Decide on a frame that cannot be measured; None for one that can."""
         if axis.fault is not None:
             return Decision("fault", None, axis.fault, "fault")
-        busy: State = "locked" if self._state == "locked" else "locking"
+        lost_after_s = self._config.control.lost_after_s
         if self._subject.seen:
             self._seen_s = now
-        elif self._subject.found or now - self._seen_s <= self._config.control.lost_after_s:
+        elif self._subject.found or now - self._seen_s <= lost_after_s:
             # Where no worm was ever seen there may be none: then the middle of the frame serves.
-            lost = now - self._seen_s > self._config.control.lost_after_s
-            return Decision("hold", None, self._subject.note, "lost" if lost else self._state)
+            if now - self._seen_s <= lost_after_s:
+                return Decision("hold", None, self._subject.note, self._state)
+            return self._go_to(self._break_off(), self._subject.note, "lost", axis, now)
         if axis.moving or not exposed_since(frame, self._commanded_s):
-            return Decision("wait", None, "no frame since the lens settled", busy)
-        target, reason, state = self._next(sharpness(window), axis, now)
-        if abs(target - axis.target_steps) < 1e-6:
+            state: State = "locking" if self._state == "ready" else self._state
+            return Decision("wait", None, "no frame since the lens settled", state)
+        return None
+
+    def _break_off(self) -> float | None:
+        """Give up a scan or climb whose subject is gone; return the best place known."""
+        self._scan = None
+        if self._climb is None or self.gave_up:
+            return self._good_place
+        if not self._climb.converged:
+            # What was measured so far says nothing about the focus of a subject that comes back.
+            self._climb.restart()
+            self._testing = False
+        return self._climb.best_steps
+
+    def _go_to(
+        self, target: float | None, reason: str, state: State, axis: AxisReading, now: float
+    ) -> Decision:
+        if target is None or abs(target - axis.target_steps) < 1e-6:
             return Decision("hold", None, reason, state)
         self._commanded_s = now
         return Decision("move", target, reason, state)
 
-    def _next(self, score: float, axis: AxisReading, now: float) -> tuple[float, str, State]:
+    def _next(self, score: float, axis: AxisReading, now: float) -> tuple[float | None, str, State]:
         """Give the next lens position, why, and the state, after a measurement at the present one."""
+        recheck_due = now - self._checked_s > self._config.control.recheck_s
+        if self.gave_up:
+            if not recheck_due:
+                return self._good_place, NO_HILL, "lost"
+            self._scan, self._climb, self.gave_up = None, None, False
         if self._climb is None:
             return self._first(score, axis)
         climb = self._climb
         if not climb.converged:
-            if climb.record(score):
-                self._checked_s = now
-                return climb.target_steps, "at the sharpest place", "locked"
-            return climb.target_steps, "climbing", "locked" if self._state == "locked" else "locking"
+            return self._climb_on(climb, score, now)
         change = abs(score / climb.best_sharpness - 1) if climb.best_sharpness > 0 else 0.0
         if change > CHANGE_TO_RESTART:
             climb.restart()
+            self._testing = False
             return climb.target_steps, "contrast has changed: climbing again", "locking"
-        if change > CHANGE_TO_RECHECK or now - self._checked_s > self._config.control.recheck_s:
+        if change > CHANGE_TO_RECHECK or recheck_due:
             climb.recheck()
             climb.record(score)
+            self._testing = True
             return climb.target_steps, "testing the focus", "locked"
+        return climb.target_steps, "at the sharpest place", "locked"
+
+    def _climb_on(self, climb: HillClimb, score: float, now: float) -> tuple[float | None, str, State]:
+        """Go on with a climb or a test; only a climb that found a hill ends in focus."""
+        if not climb.record(score):
+            return climb.target_steps, "climbing", "locked" if self._testing else "locking"
+        self._checked_s = now
+        if not self._testing and not climb.on_hill:
+            self.gave_up = True
+            return self._good_place, NO_HILL, "lost"
+        self._good_place = climb.target_steps
         return climb.target_steps, "at the sharpest place", "locked"
 
     def _first(self, score: float, axis: AxisReading) -> tuple[float, str, State]:
@@ -288,6 +345,8 @@ class ContrastFocuser:
         axis_config, control = self._config.axis, self._config.control
         step = coarse_step_steps(self._config, axis.limits_steps)
         here = axis.target_steps
+        if self._scan is None:
+            self._good_place = here
         if self._full_scan:
             if self._scan is None:
                 span = control.search_span_um / axis_config.um_per_step
@@ -298,8 +357,9 @@ class ContrastFocuser:
             if self._scan.target_steps is not None:
                 return self._scan.target_steps, "scanning", "searching"
             here = self._scan.sharpest_steps
-        finest = FINEST_SHARE * step
-        self._climb = HillClimb(here, step, finest, axis.limits_steps, refine_only=self._full_scan)
+        scanned = self._scan.measured if self._scan is not None else ()
+        self._testing = False
+        self._climb = HillClimb(here, step, FINEST_SHARE * step, axis.limits_steps, scanned=scanned)
         if not self._full_scan:
             self._climb.record(score)
         return self._climb.target_steps, "climbing", "locking"
@@ -309,6 +369,7 @@ class StillFocuser:
     """Holds still, so that the other methods have something to be compared with."""
 
     method: Method = "none"
+    gave_up = True
 
     def start(self, now: float) -> None:
         """Begin at time `now` in seconds."""

@@ -67,18 +67,18 @@ def loop_steps(rig: Rig, focuser: Focuser, truth: Truth | None = None) -> Genera
     AxisFault
         The axis has latched a fault or refuses a move; the step that saw the fault is yielded first.
     """
-    if not rig.axis.homed:
-        rig.axis.home()
+    _home(rig)
     start_s = rig.clock.now()
     focuser.start(start_s)
     try:
         for frame in rig.camera.frames():
             now = rig.clock.now()
-            look = focuser.look(frame, AxisReading.of(rig.axis), now)
+            axis = AxisReading.of(rig.axis)
+            look = focuser.look(frame, axis, now)
             decision = look.decision
             if decision.target_steps is not None:
                 rig.axis.move_to(decision.target_steps)
-            yield Step(frame, look, start_s, now, truth(frame) if truth else None)
+            yield Step(frame, axis, look, start_s, now, truth(frame) if truth else None)
             if decision.action == "fault":
                 raise AxisFault(decision.reason)
     finally:
@@ -137,13 +137,18 @@ def focus_once(
     session: Recorder | None = None,
     progress: Progress | None = None,
 ) -> FocusResult:
-    """Focus once and stop: until the loop says `locked`, or for `timeout_s` on the rig's clock.
+    """Focus once and stop: until the loop says `locked`, the focuser gives up or `timeout_s` have passed.
+
+    A focus that failed puts the lens back to where it was found (after homing, where that was needed), for
+    the middle of a search is nobody's good place.
 
     Raises
     ------
     CameraStalled, AxisFault
         As `loop_steps`.
     """
+    _home(rig)
+    begin_steps = float(rig.axis.position_steps)
     step, focused, count = None, False, 0
     with closing(loop_steps(rig, focuser)) as steps:
         for step in steps:
@@ -153,9 +158,9 @@ def focus_once(
             if progress is not None:
                 progress(step)
             focused = step.look.decision.state == "locked"
-            if focused or step.elapsed_s >= timeout_s:
+            if focused or focuser.gave_up or step.elapsed_s >= timeout_s:
                 break
-    _come_to_rest(rig, focuser.rest_steps() if focused else None)
+    _come_to_rest(rig, focuser.rest_steps() if focused else begin_steps)
     lens = float(rig.axis.position_steps)
     if step is None:
         return FocusResult(False, "the camera delivered no frame", lens, 0.0, 0)
@@ -164,8 +169,14 @@ def focus_once(
     return FocusResult(focused, reason, lens, step.elapsed_s, count)
 
 
+def _home(rig: Rig) -> None:
+    """Make positions trustworthy."""
+    if not rig.axis.homed:
+        rig.axis.home()
+
+
 def _come_to_rest(rig: Rig, target_steps: float | None) -> None:
-    """Leave the lens where it belongs, standing still."""
+    """Leave the lens where it belongs, standing still; a fault on the way is not a lens at rest."""
     if target_steps is not None:
         rig.axis.move_to(target_steps)
     waited = 0.0
@@ -176,3 +187,5 @@ def _come_to_rest(rig: Rig, target_steps: float | None) -> None:
             )
         rig.clock.sleep(POLL_S)
         waited += POLL_S
+    if rig.axis.fault is not None:
+        raise AxisFault(rig.axis.fault)

@@ -48,6 +48,11 @@ class Scan:
         self._seen.append((sharpness, self._waiting.pop(0)))
 
     @property
+    def measured(self) -> list[tuple[float, float]]:
+        """Position and sharpness of every place so far, in the order visited."""
+        return [(position, score) for score, position in self._seen]
+
+    @property
     def sharpest_steps(self) -> float:
         """Position of the highest sharpness so far.
 
@@ -59,6 +64,10 @@ class Scan:
         return max(self._seen)[1]
 
     def has_peak(self, contrast: float = 1.2) -> bool:
-        """Whether the sharpest position stands out: `contrast` times the median of all."""
+        """Whether the sharpest position stands out: `contrast` times the median of all.
+
+        This asks for a tall peak, as that of a worm in a window around it. Whole frames change by a few per
+        cent over a stack; for those see `edge.contrast.HillClimb.on_hill`.
+        """
         scores = [score for score, _ in self._seen]
         return len(scores) > 2 and max(scores) > contrast * statistics.median(scores)

@@ -25,12 +25,19 @@ COLUMNS = (
     "decided_s",
     "lens_steps",
     "lens_moving",
+    "axis_steps",
+    "axis_target_steps",
+    "axis_moving",
     "box_x",
     "box_y",
     "box_width",
     "box_height",
     "offset_um",
     "sigma_um",
+    "in_range",
+    "subject_seen",
+    "sharpness",
+    "note",
     "plane_um",
     "state",
     "action",
@@ -39,7 +46,11 @@ COLUMNS = (
     *(f"{stage}_ms" for stage in STAGES),
     "true_focus_steps",
 )
-"""Columns of frames.csv. Instants are seconds on the rig's clock; an empty cell is unknown."""
+"""Columns of frames.csv. Instants are seconds on the rig's clock; an empty cell is unknown.
+
+What a decision depends on is written without rounding, so that it can be taken again from the table: with the
+limits in rig.yaml and, in events.jsonl, the time of the start.
+"""
 
 
 class Session:
@@ -97,18 +108,25 @@ class Session:
         self._table.writerow(
             [
                 frame.index,
-                _cell(frame.exposure_start_s, 6),
-                _cell(frame.exposure_s, 6),
-                _cell(step.now_s, 6),
-                _cell(frame.lens_steps, 3),
+                _exact(frame.exposure_start_s),
+                _exact(frame.exposure_s),
+                _exact(step.now_s),
+                _exact(frame.lens_steps),
                 int(frame.lens_moving),
+                _exact(step.axis.position_steps),
+                _exact(step.axis.target_steps),
+                int(step.axis.moving),
                 *(look.box if look.box is not None else ("",) * 4),
-                _cell(look.offset_um, 2),
-                _cell(look.sigma_um, 2),
+                _exact(look.offset_um),
+                _exact(look.sigma_um),
+                _flag(look.in_range),
+                _flag(look.subject_seen),
+                _exact(look.sharpness),
+                look.note,
                 _cell(look.plane_um, 2),
                 decision.state,
                 decision.action,
-                _cell(decision.target_steps, 3),
+                _exact(decision.target_steps),
                 decision.reason,
                 *(_cell(getattr(look.stages, stage) * 1e3, 3) for stage in STAGES),
                 _cell(step.truth_steps, 3),
@@ -167,3 +185,12 @@ class Session:
 def _cell(value: float | None, digits: int) -> str:
     """Write a number for the table: rounded, and empty when unknown."""
     return "" if value is None or value != value else f"{value:.{digits}f}"
+
+
+def _exact(value: float | None) -> str:
+    """Write a number for the table so that reading it gives the very same number."""
+    return "" if value is None else repr(float(value))
+
+
+def _flag(value: bool | None) -> str:
+    return "" if value is None else str(int(value))

@@ -58,6 +58,31 @@ def test_recheck_of_a_hill_that_stands_comes_back():
     assert hill.target_steps == best
 
 
+@pytest.mark.parametrize("scanned", [False, True])
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_a_climb_tells_a_hill_from_noise(scanned, level):
+    def found(height, seed):
+        rng = np.random.default_rng(seed)
+        start = rng.uniform(-100, 100)
+
+        def measure(z):
+            return level + height / (1 + (z / 44) ** 2) + 0.03 * rng.normal()
+
+        scan = [(z, measure(z)) for z in scan_positions(start, 600, 44, (-1000, 1000))] if scanned else []
+        start = max(scan, key=lambda m: m[1])[0] if scanned else start
+        hill = HillClimb(start, 44, 4.4, (-1000, 1000), scanned=scan)
+        while not hill.record(measure(hill.target_steps)):
+            pass
+        return hill.on_hill
+
+    assert sum(found(1.0, seed) for seed in range(100)) >= 98
+    assert sum(found(0.0, seed) for seed in range(100)) <= 5
+
+
+def test_one_plane_seen_often_is_no_hill():
+    assert not climb(lambda z: 5.0, 0.0).on_hill
+
+
 def test_scan_positions_include_both_ends_and_respect_limits():
     assert scan_positions(0, 100, 50, (-1000, 1000)) == [-50, 0, 50]
     assert scan_positions(90, 100, 30, (-1000, 100))[-1] == 100
@@ -129,3 +154,58 @@ def test_the_method_needs_no_worm(make_scene, make_config):
     figures = run_autofocus(scene.rig, scene.contrast(), seconds=10)
     assert figures.time_to_lock_s is not None
     assert figures.final_steps == pytest.approx(0, abs=10)
+
+
+def noisy(scene):
+    """Leave nothing in the frames but noise, new in each."""
+    rng = np.random.default_rng(11)
+    expose = scene.camera._expose
+
+    def expose_noise(index, start):
+        frame = expose(index, start)
+        frame.pixels[:] = np.clip(128 + 20 * rng.standard_normal(frame.pixels.shape), 0, 255)
+        return frame
+
+    scene.camera._expose = expose_noise
+    return scene
+
+
+def test_full_focus_of_noise_fails_and_puts_the_lens_back(make_scene):
+    scene = noisy(make_scene(-120))
+    result = focus_once(scene.rig, scene.contrast(full_scan=True), timeout_s=60)
+    assert not result.focused
+    assert "noise" in result.reason
+    assert result.seconds < 30
+    assert result.lens_steps == pytest.approx(-120)
+
+
+def test_a_run_on_noise_is_lost_and_tries_again(make_scene):
+    scene = noisy(make_scene(80))
+    decisions = []
+    figures = run_autofocus(
+        scene.rig, scene.contrast(), seconds=20, progress=lambda s: decisions.append(s.look.decision)
+    )
+    assert figures.time_to_lock_s is None
+    assert sum(d.state == "lost" and d.action == "move" for d in decisions) >= 2
+    assert {d.target_steps for d in decisions if d.state == "lost" and d.action == "move"} == {80}
+
+
+@pytest.mark.parametrize("full_scan", [False, True])
+def test_a_worm_lost_on_the_way_ends_at_a_good_place(make_scene, full_scan):
+    scene = make_scene(-150)
+    focuser = scene.contrast(full_scan=full_scan)
+    subject, steps = focuser._subject, []
+
+    def watch(step):
+        steps.append(step)
+        gone = 1.5 < step.elapsed_s < 6
+        subject.seen, subject.note, subject._centre = not gone, "worm lost" if gone else "", (32.0, 32.0)
+
+    run_autofocus(scene.rig, focuser, seconds=25, progress=watch)
+    lost = [s for s in steps if s.look.decision.state == "lost"]
+    best = max((s for s in steps if s.look.sharpness and s.elapsed_s < 6), key=lambda s: s.look.sharpness)
+    place = -150 if full_scan else best.axis.position_steps
+    assert lost[-1].axis.position_steps == pytest.approx(place)
+    assert not lost[-1].axis.moving
+    assert steps[-1].look.decision.state == "locked"
+    assert scene.axis.position_steps == pytest.approx(0, abs=10)

@@ -152,6 +152,25 @@ def test_full_focus_says_whether_it_succeeded(make_scene):
     result = focus_once(blind.rig, blind.network(blind_from_s=0.0), timeout_s=3)
     assert not result.focused
     assert "not locked" in result.reason
+    assert result.lens_steps == pytest.approx(-200)
+
+    late = make_scene(-200)
+    result = focus_once(late.rig, late.network(), timeout_s=0.5)
+    assert not result.focused
+    assert late.axis.commands[0][1] > -100
+    assert result.lens_steps == pytest.approx(-200)
+    assert not late.axis.moving
+
+
+def test_a_fault_on_the_way_to_rest_is_no_success(make_scene):
+    scene = make_scene(-200)
+
+    def break_down(step):
+        if step.elapsed_s >= 1.0:
+            scene.axis.fault = "driver too hot; let it cool"
+
+    with pytest.raises(AxisFault, match="too hot"):
+        run_autofocus(scene.rig, StillFocuser(), seconds=1.0, progress=break_down)
 
 
 def test_without_a_worm_the_network_holds_and_says_why(make_scene, make_config):

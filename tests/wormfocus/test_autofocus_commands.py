@@ -73,6 +73,19 @@ def test_focus_says_where_it_ended(recording, tmp_path, capsys):
     assert result["lens_steps"] == pytest.approx(60, abs=5)
 
 
+def test_a_focus_on_noise_is_status_1(tmp_path, capsys):
+    path = tmp_path / "noise.ome.tif"
+    noise = np.random.default_rng(0).normal(128, 20, (11, 96, 96))
+    write_stack(path, ZStack(np.clip(noise, 0, 255).astype(np.uint8), PLANES_UM, um_per_px=2.0))
+    result_file = tmp_path / "result.json"
+    command = ("--rig", "replay", "--method", "contrast", "--stack", path, "--json", result_file)
+    assert run("focus", *command) == 1
+    assert "NOT focused" in capsys.readouterr().out
+    result = json.loads(result_file.read_text())
+    assert result["focused"] is False
+    assert result["lens_steps"] == 0
+
+
 def test_a_focus_that_fails_is_status_1(recording, capsys):
     command = ("focus", "--rig", "replay", "--method", "contrast", "--stack", recording)
     assert run(*command, "--timeout", 0.5) == 1
@@ -135,6 +148,12 @@ def shrunk_scorpion(shared_data: Path, tmp_path: Path) -> Path:
 def test_contrast_on_a_pi_cameras_sweep(shrunk_scorpion, tmp_path, start):
     rig = rig_starting_at(tmp_path, 100.0 if start == "first" else 1100.0)
     ends_on_the_sharpest(rig, shrunk_scorpion, 100.0, tmp_path)
+
+
+def test_full_focus_on_recorded_stacks(shrunk_scorpion, shared_data):
+    command = ("focus", "--rig", "replay", "--method", "contrast", "--stack")
+    assert run(*command, shrunk_scorpion, "--spacing-um", 10) == 0
+    assert run(*command, shared_data / "stacks" / "dfnn_mitochondria_fluor") == 0
 
 
 @pytest.mark.parametrize("start_um", [-0.7, 0.9])
