@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.stack import read_stack
+from calibration.stack import read_stack, stack_name
 from hw.config import RigConfig
 from training.labelled import LabelledStack
 from training.prepared import VIEWS, Prepared
@@ -42,13 +42,22 @@ def sources(labelled: Sequence[LabelledStack], data: Prepared) -> list[Source]:
     """Describe the folders of stacks; nothing where a specimen has several stacks."""
     if len(data.specimens) != len(labelled):
         return []
-    # Specimens are numbered as their stacks come.
-    folders: dict[Path, list[int]] = {}
-    for index, stack in enumerate(labelled):
-        folders.setdefault(stack.path.parent, []).append(index)
+    folders: dict[Path, list[Path]] = {}
+    for stack in labelled:
+        folders.setdefault(stack.path.parent, []).append(stack.path)
     windows = data.views == VIEWS.index("window")
     planes = np.bincount(data.specimen[windows], minlength=len(labelled))
-    return [_source(labelled, data, indices, planes) for indices in folders.values()]
+    found = []
+    for paths in folders.values():
+        # Specimens are numbered as their stacks came when they were decoded: folder by folder, though perhaps
+        # not in today's order of folders.
+        first, last = (read_stack(path).specimen or stack_name(path) for path in (paths[0], paths[-1]))
+        start = data.specimens.index(first) if first in data.specimens else -1
+        block = range(start, start + len(paths))
+        if start < 0 or block[-1] >= len(planes) or data.specimens[block[-1]] != last:
+            return []
+        found.append(_source(paths[0], data, block, planes))
+    return found
 
 
 def named_range(names: Sequence[str]) -> tuple[str, str]:
@@ -99,11 +108,9 @@ def commands(
     ]
 
 
-def _source(
-    labelled: Sequence[LabelledStack], data: Prepared, indices: list[int], planes: NDArray[np.int64]
-) -> Source:
-    stack = read_stack(labelled[indices[0]].path)
-    rows = np.isin(data.specimen, indices)
+def _source(first: Path, data: Prepared, indices: range, planes: NDArray[np.int64]) -> Source:
+    stack = read_stack(first)
+    rows = (data.specimen >= indices.start) & (data.specimen < indices.stop)
     numbers = {int(planes[index]) for index in indices}
     return Source(
         specimens=tuple(_ordered([data.specimens[index] for index in indices])),

@@ -7,8 +7,10 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the export extra")
 
-from export.origin import Source, commands, named_range
+from export.origin import Source, commands, named_range, sources
 from hw.config import load_rig
+from training.labelled import collect
+from training.prepared import prepare
 from training.run import Run, load_run
 
 NEW = Source(tuple(f"worm_tracker_sim-{seed}" for seed in range(900, 940)), 24, 1500.0, (240, 240), 3.1)
@@ -52,6 +54,26 @@ def test_camera_pixels_and_full_frames_are_told(run: Run) -> None:
     fine = lines(run, replace(NEW, um_per_px=1.55, shape=(480, 480)))[0]
     assert "--window-um 744 --no-binned" in fine
     assert "--range-um 1500 --full --out" in lines(run, replace(NEW, shape=(760, 1014)))[0]
+
+
+def test_folders_may_come_in_another_order_than_they_were_decoded_in(run: Run, tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder, seeds in zip(folders, [range(4), range(4, 6)], strict=True):
+        folder.mkdir()
+        for seed in seeds:
+            for path in run.stacks[0].glob(f"worm_tracker_sim-{seed}.*"):
+                (folder / path.name).write_bytes(path.read_bytes())
+    expected = {range(4), range(4, 6)}
+    for order in (folders, folders[::-1]):
+        labelled = collect(order, print)
+        data = prepare(labelled, run.input, tmp_path / "cache")
+        found = sources(labelled, data)
+        assert {s.planes for s in found} == {12}
+        assert [s.specimens for s in found] == [
+            tuple(f"worm_tracker_sim-{seed}" for seed in seeds)
+            for seeds in sorted(expected, key=lambda r: r.start, reverse=order != folders)
+        ]
+    assert len(list((tmp_path / "cache").iterdir())) == 1
 
 
 def test_names_are_ordered_by_seed() -> None:
