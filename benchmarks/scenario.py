@@ -34,13 +34,21 @@ def one_run(job: tuple[str, int, str, float, str]) -> dict[str, Any]:
     cv2.setNumThreads(1)
     with open_parts(rig, bundle, MethodName(method), seed=seed) as parts:
         figures = run_autofocus(parts.rig, parts.focuser, seconds=seconds, truth=true_focus(parts.rig))
-    return {"rig": rig, "bundle": bundle, "network": digest(bundle), "seed": seed, **figures.as_dict()}
+    return {
+        "rig": rig,
+        "bundle": bundle,
+        "network": digest(bundle, method),
+        "seed": seed,
+        **figures.as_dict(),
+    }
 
 
-def digest(bundle: str) -> str:
-    """First digits of the network's SHA-256: bundles of one name are many networks."""
+def digest(bundle: str, method: str) -> str | None:
+    """First digits of the network's SHA-256: bundles of one name are many networks. Other methods have none."""
     from edge.bundle import load_bundle
 
+    if method != "network":
+        return None
     return load_bundle(bundle).card.flatbuffer_sha256[:12]
 
 
@@ -93,11 +101,12 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     if options.json and options.json.exists():
         rows = json.loads(options.json.read_text(encoding="utf-8"))["rows"]
-    network = digest(options.bundle)
+    network = {method: digest(options.bundle, method) for method in options.methods}
     rows = [
         row
         for row in rows
-        if (row["rig"], row.get("network")) == (options.rig, network)
+        if row["rig"] == options.rig
+        and row["network"] == network.get(row["method"], row["network"])
         and abs(row["seconds"] - options.seconds) < 1
     ]
     done = {(row["seed"], row["method"]) for row in rows}
