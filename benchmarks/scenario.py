@@ -44,7 +44,7 @@ def one_run(job: tuple[str, int, str, float, str]) -> dict[str, Any]:
 
 
 def digest(bundle: str, method: str) -> str | None:
-    """First digits of the SHA-256 of the network that a method uses: bundles of one name are many networks."""
+    """First digits of the SHA-256 of the network that a method uses: bundles of a name are many networks."""
     from edge.bundle import load_bundle
 
     if method != "network":
