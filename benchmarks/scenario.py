@@ -19,7 +19,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-METHODS = ("network", "contrast", "none")
+# `contrast-scan` is `contrast` that begins with a scan of the whole search span, as `focus` does.
+METHODS = ("network", "contrast", "contrast-scan", "none")
 
 
 def one_run(job: tuple[str, int, str, float, str]) -> dict[str, Any]:
@@ -32,7 +33,8 @@ def one_run(job: tuple[str, int, str, float, str]) -> dict[str, Any]:
 
     rig, seed, method, seconds, bundle = job
     cv2.setNumThreads(1)
-    with open_parts(rig, bundle, MethodName(method), seed=seed) as parts:
+    name, scan = MethodName(method.removesuffix("-scan")), method.endswith("-scan")
+    with open_parts(rig, bundle, name, seed=seed, full_scan=scan) as parts:
         figures = run_autofocus(parts.rig, parts.focuser, seconds=seconds, truth=true_focus(parts.rig))
     return {
         "rig": rig,
@@ -40,6 +42,7 @@ def one_run(job: tuple[str, int, str, float, str]) -> dict[str, Any]:
         "network": digest(bundle, method),
         "seed": seed,
         **figures.as_dict(),
+        "method": method,
     }
 
 
@@ -120,7 +123,7 @@ def main() -> None:
         for row in pool.map(one_run, jobs):
             rows.append(row)
             lock, share = row["time_to_lock_s"], row["in_focus_fraction"]
-            print(f"{row['method']:9} seed {row['seed']:2}: lock {lock} s, in focus {share:.3f}", flush=True)
+            print(f"{row['method']:13} seed {row['seed']:2}: lock {lock} s, in focus {share:.3f}", flush=True)
             if options.json:
                 save(options.json, rows)
     for method in options.methods:

@@ -28,6 +28,10 @@ _NEXT_SCORE = 0.1
 # Parts of a worm's outline come and go from frame to frame, which moves its centroid by up to this share of
 # a worm's length without any motion.
 _OUTLINE_JITTER = 0.2
+# A worm that was missed must show this share of the likeness that it had.
+_USUAL_SHARE = 0.6
+# Nothing is another worm that lies within this share of a worm's length of the worm's own centre.
+_OWN_REACH = 0.25
 # Weight of the newest displacement in the velocity, and how long a velocity is trusted.
 _VELOCITY_WEIGHT = 0.2
 _COAST_S = 0.25
@@ -86,6 +90,7 @@ class WormTracker:
         self._centre: tuple[float, float] | None = None
         self._velocity = (0.0, 0.0)
         self._area_um2 = 0.0
+        self._likeness = 0.0
         self._elapsed_s = 0.0
         self._missed = 0
         self._others: list[_Other] = []
@@ -125,9 +130,11 @@ class WormTracker:
         """Return the object that continues the track, if one is within reach and is not another."""
         expected = self._expected()
         gate = self._gate_um()
-        # The longer it is gone, the more an object must look like a worm to be taken for it.
+        # The longer it is gone, the more an object must look like a worm to be taken for it; but a worm that
+        # never looked much like one is not asked for more than it showed.
         gone = min(1.0, self._elapsed_s / self._config.lost_after_s) if self._missed else 0.0
-        needed = _NEXT_SCORE + gone * (_FIRST_SCORE - _NEXT_SCORE)
+        usual = max(_NEXT_SCORE, min(_FIRST_SCORE, _USUAL_SHARE * self._likeness))
+        needed = _NEXT_SCORE + gone * (usual - _NEXT_SCORE)
         best, best_value = None, 0.0
         for candidate in objects:
             distance = math.dist(candidate.centre_px, expected) * self._um_per_px
@@ -174,6 +181,7 @@ class WormTracker:
     def _remember_others(self, objects: list[WormLike], frames_passed: int, worm: WormLike | None) -> None:
         """Carry the others on to this frame, nearest first, and add the new ones seen beside the worm."""
         reach = self._other_reach_px()
+        expected = self._expected() if worm is None and self._centre is not None else None
         apart = 0.6 * self._config.worm_length_um / self._um_per_px
         for other in self._others:
             other.unseen += frames_passed
@@ -183,13 +191,23 @@ class WormTracker:
                 key=lambda o: math.dist(o.centre_px, seen.centre_px),
                 default=None,
             )
-            if nearest is not None and math.dist(nearest.centre_px, seen.centre_px) < reach:
+            way = math.dist(nearest.centre_px, seen.centre_px) if nearest is not None else math.inf
+            if expected is not None and math.dist(seen.centre_px, expected) < way:
+                # What lies nearer to where the missing worm should be than to any other may be the worm.
+                continue
+            if nearest is not None and way < reach:
                 nearest.centre_px, nearest.unseen = seen.centre_px, 0
             elif worm is not None and math.dist(seen.centre_px, worm.centre_px) > apart:
                 # Nearer it may be a part of the worm, and with no worm in sight it may be the worm itself.
                 self._others.append(_Other(seen.centre_px))
         horizon = _OTHERS_MEMORY_S / self._period_s
-        self._others = [o for o in self._others if o.unseen <= horizon]
+        # One that has come to lie on the worm, as parts of its outline do, must not hide the worm later.
+        own = _OWN_REACH * self._config.worm_length_um / self._um_per_px
+        self._others = [
+            o
+            for o in self._others
+            if o.unseen <= horizon and (worm is None or math.dist(o.centre_px, worm.centre_px) > own)
+        ]
 
     def _follow(self, worm: WormLike) -> str:
         """Take the sighting over and say how it came about."""
@@ -214,6 +232,8 @@ class WormTracker:
                 reason = f"found again after {elapsed_s:.2f} s, {moved_um:.0f} um from the last sighting"
                 self._velocity = (0.0, 0.0)
             self._area_um2 += _VELOCITY_WEIGHT * (area - self._area_um2)
+        weight = _VELOCITY_WEIGHT if previous is not None else 1.0
+        self._likeness += weight * (worm.score - self._likeness)
         self._centre, self._elapsed_s, self._missed = worm.centre_px, 0.0, 0
         return reason
 

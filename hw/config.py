@@ -92,7 +92,7 @@ class TrackingConfig(Section):
 class ControlConfig(Section):
     """What the controller of `edge` does with predictions."""
 
-    dead_band_dof: Positive = Field(0.15, description="Offsets below this share of the DOF cause no move.")
+    dead_band_dof: Positive = Field(0.06, description="Offsets below this share of the DOF cause no move.")
     lock_within_dof: Positive = Field(0.5, description="Locked when the estimate is this close, in DOF.")
     lost_after_s: Positive = Field(1.0, description="Time without a usable prediction until focus is lost.")
     plane_drift_um_s: Positive = Field(

@@ -52,7 +52,7 @@ def test_idle_until_started(make_config):
 
 def test_no_move_inside_the_dead_band(make_config):
     bench = Bench(make_config())
-    decisions = [bench.see(25.0) for _ in range(20)]
+    decisions = [bench.see(10.0) for _ in range(20)]
     assert {d.action for d in decisions} == {"hold"}
     assert "dead band" in decisions[-1].reason
     assert decisions[-1].state == "locked"
@@ -105,11 +105,11 @@ def test_a_reversal_needs_more_than_the_backlash(make_config):
     config = make_config()
     forward = Bench(config)
     forward.see(500.0)
-    assert forward.see(-50.0, sigma_um=1.0).action == "hold"
+    assert forward.see(-40.0, sigma_um=1.0).action == "hold"
     onward = Bench(config)
     onward.see(500.0)
     for _ in range(3):
-        decision = onward.see(50.0, sigma_um=1.0)
+        decision = onward.see(40.0, sigma_um=1.0)
     assert decision.action == "move" or onward.axis.position_steps > 100
 
 
