@@ -1,6 +1,6 @@
 """The demo's scenario over many seeds and all methods: time to lock, share in focus.
 
-    python benchmarks/scenario.py --seeds 20 --workers 2 --json benchmarks/results/scenario.json
+    python benchmarks/scenario.py --methods network contrast none --json benchmarks/results/scenario.json
 
 Every seed is another worm on another plate under another objective of the simulated rig's family, and starts
 250 steps out of focus. All methods meet the same seeds. Runs that the JSON file already holds are kept if

@@ -136,6 +136,21 @@ class RigConfig(Section):
     replay: ReplayConfig | None = None
     simulation: SimulationConfig | None = None
 
+    def with_spacing(self, spacing_um: float) -> "RigConfig":
+        """Return this rig with another `replay.spacing_um`.
+
+        Raises
+        ------
+        ConfigError
+            It replays no stack.
+        """
+        if self.replay is None:
+            raise ConfigError(
+                f"rig '{self.name}' is {self.kind}: --spacing-um has no meaning, it is for a replayed rig "
+                "only; leave it out"
+            )
+        return self.model_copy(update={"replay": self.replay.model_copy(update={"spacing_um": spacing_um})})
+
 
 def shipped_rigs() -> list[str]:
     """Names of the rig files that come with the package."""

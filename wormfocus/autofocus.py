@@ -65,17 +65,11 @@ def open_parts(
     from edge.bundle import Predictor, check_fits, load_bundle
     from edge.focusers import ContrastFocuser, NetworkFocuser, StillFocuser
     from hw.config import load_rig
-    from hw.errors import ConfigError
     from hw.rig import open_rig
 
     config = load_rig(rig)
     if spacing_um is not None:
-        if config.replay is None:
-            raise ConfigError(
-                f"rig '{config.name}' replays no stack: --spacing-um has no meaning; leave it out"
-            )
-        replay = config.replay.model_copy(update={"spacing_um": spacing_um})
-        config = config.model_copy(update={"replay": replay})
+        config = config.with_spacing(spacing_um)
     # The bundle first: a wrong one should not have started any motor.
     loaded = load_bundle(bundle) if method is MethodName.network else None
     with open_rig(config, seed=seed, stack=stack) as opened:

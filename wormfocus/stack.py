@@ -56,12 +56,7 @@ def stack(
 
     config = load_rig(rig)
     if spacing_um is not None:
-        if config.replay is None:
-            raise ConfigError(
-                f"rig '{config.name}' is {config.kind}; --spacing-um is for a replayed rig only"
-            )
-        section = config.replay.model_copy(update={"spacing_um": spacing_um})
-        config = config.model_copy(update={"replay": section})
+        config = config.with_spacing(spacing_um)
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
