@@ -126,7 +126,7 @@ def abbe_sum(lens: Lens, slices: list[Slice], defocus_um: float) -> NDArray[np.f
             wave *= upper.transmission(number, band.wavelength_um)
         spectrum = np.fft.fft2(wave.astype(np.complex128))
         k = 2 * math.pi / band.wavelength_um
-        sources = lens._sources * lens.na / band.wavelength_um
+        sources = lens.source(defocus_um) * lens.na / band.wavelength_um
         for sx, sy in sources:
             sine2 = (fx - round(sx / fine_x) * fine_x) ** 2 + (fy - round(sy / fine_y) * fine_y) ** 2
             sine2 *= band.wavelength_um**2

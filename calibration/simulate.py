@@ -84,8 +84,10 @@ def simulate_stack(rig: RigConfig, plan: StackPlan, seed: int) -> tuple[ZStack, 
     inner = view.inside(outer)
     wave = scene.lens.exit_wave(scene.slices(outer, t))
     measure = MEASURES[DEFAULT_MEASURE]
-    region = inner if plan.window_um else scene.worm_region(t, 30.0).inside(outer)
-    peak_um = sharpest_position(lambda z: measure(scene.lens.image(wave, z)[region]), 0.0, rig.optics.dof_um)
+    worm_wave, worm = scene.worm_wave(t)
+    peak_um = sharpest_position(
+        lambda z: measure(scene.lens.image(worm_wave, z)[worm]), 0.0, rig.optics.dof_um
+    )
     focus_um = float(rng.uniform(-AXIS_SPREAD_UM, AXIS_SPREAD_UM))
     edges = np.linspace(-plan.range_um, plan.range_um, plan.planes + 1)
     positions = focus_um + rng.uniform(edges[:-1], edges[1:])

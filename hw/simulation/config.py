@@ -99,7 +99,12 @@ class SimulatedOpticsConfig(Section):
 
     na: Annotated[PositiveSpread, AfterValidator(_of_air)]
     coherence: NonNegativeSpread = Field(description="Condenser aperture as a share of the objective's.")
-    source_points: PositiveInt = Field(description="Points that the condenser aperture is sampled with.")
+    source_points: PositiveInt = Field(
+        description="Fewest points that the condenser aperture is sampled with."
+    )
+    source_points_per_mm: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="Points for each mm of defocus, where that is more."
+    )
     spherical_waves: Spread = Field(description="Primary spherical aberration W040 at 0.55 um, waves.")
     magnification: PositiveSpread = Field(1.0, description="True over nominal magnification.")
     bands: Annotated[tuple[BandConfig, ...], Field(min_length=3, max_length=3)] = Field(

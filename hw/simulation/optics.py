@@ -13,9 +13,10 @@ aberrations as pupil phases). A thick specimen is a few thin slices with free sp
 Cowley & Moodie 1957). Tilting the light is taken to shift the exit spectrum, which holds while thickness
 times condenser aperture is below the resolution.
 
-The sum over source points stands for an integral over the condenser aperture. The few points of a rig file
-are close to it near focus; from about three depths of field on, their images part and the sum has not
-converged (benchmarks/results/optics.json, the rows of source points).
+The sum over source points stands for an integral over the condenser aperture. Defocus moves the images of
+neighbouring points apart, in proportion to itself, while the detail in each widens with its root: the number
+of points that is close enough to the integral grows in proportion to defocus (benchmarks/results/optics.json,
+the rows of source points).
 
 Defocus is signed: the spherical aberration, the chromatic shift of each band, and phase in the specimen make
 the two sides of focus look different.
@@ -98,13 +99,11 @@ class _Pupil:
     Attributes
     ----------
     axial, aberration, open : (h, w) float32 phase per um of defocus, phase, and 0 or 1
-    corners : row and column of the box in a centred spectrum, for every source point
     """
 
     axial: NDArray[np.float32]
     aberration: NDArray[np.float32]
     open: NDArray[np.float32]
-    corners: list[tuple[int, int]]
 
 
 class Lens:
@@ -127,8 +126,11 @@ class Lens:
         )
         mixing = draw(rng, config.colour_mixing)
         self._mixing = np.full((3, 3), mixing, np.float32) + np.eye(3, dtype=np.float32) * (1 - 3 * mixing)
-        self._sources = _sunflower(config.source_points, rng.uniform(0, 2 * math.pi)) * self.coherence
+        self._source_points = config.source_points
+        self._source_points_per_mm = config.source_points_per_mm
+        self._source_turn = rng.uniform(0, 2 * math.pi)
         self._pupil = lru_cache(GRIDS_KEPT)(self._make_pupil)
+        self._corners = lru_cache(GRIDS_KEPT)(self._make_corners)
 
     def exit_wave(self, slices: list[Slice]) -> ExitWave:
         """Send axial light through the specimen.
@@ -164,9 +166,11 @@ class Lens:
             Intensity in red, green and blue; 1 is the empty field.
         """
         height, width = wave.shape
+        points = self._points_at(defocus_um)
         intensity = np.empty((height, width, 3), np.float32)
         for number, band in enumerate(self.bands):
-            pupil = self._pupil(band.wavelength_um, wave.shape, wave.pad)
+            pupil = self._pupil(band.wavelength_um, wave.shape)
+            corners = self._corners(band.wavelength_um, wave.shape, wave.pad, points)
             rows, columns = pupil.axial.shape
             phase = pupil.axial * np.float32(defocus_um - band.shift_um) + pupil.aberration
             transfer = np.empty(phase.shape, np.complex64)
@@ -175,47 +179,66 @@ class Lens:
             spectrum = np.zeros((height, width), np.complex64)
             box = spectrum[:rows, :columns]
             energy = np.zeros((height, width, 2), np.float32)
-            for top, left in pupil.corners:
+            for top, left in corners:
                 np.multiply(wave.spectra[number][top : top + rows, left : left + columns], transfer, out=box)
                 # Where in the array the box stands changes the phase of the field only.
                 cv2.accumulateSquare(_dft(spectrum, cv2.DFT_INVERSE | cv2.DFT_SCALE), energy)
             intensity[..., number] = energy[..., 0] + energy[..., 1]
-            intensity[..., number] *= band.gain / len(pupil.corners)
+            intensity[..., number] *= band.gain / len(corners)
         return np.asarray(cv2.transform(intensity, self._mixing), np.float32)
+
+    def source(self, defocus_um: float) -> NDArray[np.float64]:
+        """Points of the condenser aperture that are summed over at a defocus, (N, 2) in units of the NA."""
+        return _sunflower(self._points_at(defocus_um), self._source_turn) * self.coherence
 
     def blur_um(self, defocus_um: float) -> float:
         """Half-width in um that light from a point can reach at a defocus, for margins of windows."""
         largest = max(abs(defocus_um - band.shift_um) for band in self.bands)
         return self.na * (1 + self.coherence) * largest + 4 * self.bands[0].wavelength_um / self.na
 
-    def _make_pupil(self, wavelength: float, shape: tuple[int, int], pad: int) -> _Pupil:
-        cutoff = self.na / wavelength
-        # Frequencies lie this far apart; source points are moved to the nearest one.
-        steps = 1 / (shape[0] * self.grid_um), 1 / (shape[1] * self.grid_um)
-        reach = math.floor(cutoff / steps[0]), math.floor(cutoff / steps[1])
-        fy = np.arange(-reach[0], reach[0] + 1)[:, None] * steps[0]
-        fx = np.arange(-reach[1], reach[1] + 1)[None, :] * steps[1]
-        squared = (fx**2 + fy**2) * wavelength**2
+    def _points_at(self, defocus_um: float) -> int:
+        # Rounded to fours, so that few patterns need to be kept.
+        return max(self._source_points, 4 * math.ceil(self._source_points_per_mm * abs(defocus_um) / 4000))
+
+    def _make_pupil(self, wavelength: float, shape: tuple[int, int]) -> _Pupil:
+        fy, fx = self._reached(wavelength, shape)
+        squared = (fx[None, :] ** 2 + fy[:, None] ** 2) * wavelength**2
         inside = squared <= self.na**2
         squared = np.where(inside, squared, 0)
         k = 2 * math.pi / wavelength
+        return _Pupil(
+            (k * (np.sqrt(1 - squared) - 1)).astype(np.float32),
+            (k * self.spherical_um * (squared / self.na**2) ** 2).astype(np.float32),
+            inside.astype(np.float32),
+        )
+
+    def _make_corners(
+        self, wavelength: float, shape: tuple[int, int], pad: int, points: int
+    ) -> list[tuple[int, int]]:
+        """Row and column of the pupil's box in a centred, padded spectrum, for every source point."""
+        rows, columns = (len(f) for f in self._reached(wavelength, shape))
         corners = []
-        for sx, sy in self._sources * cutoff:
-            top = shape[0] // 2 + pad - reach[0] + round(sy / steps[0])
-            left = shape[1] // 2 + pad - reach[1] + round(sx / steps[1])
-            beyond = top + len(fy) > shape[0] + 2 * pad or left + fx.size > shape[1] + 2 * pad
-            if min(top, left) < 0 or beyond or len(fy) > shape[0] or fx.size > shape[1]:
+        for sx, sy in _sunflower(points, self._source_turn) * (self.coherence * self.na / wavelength):
+            # Frequencies lie 1 / size apart; source points are moved to the nearest one.
+            top = shape[0] // 2 + pad - rows // 2 + round(sy * shape[0] * self.grid_um)
+            left = shape[1] // 2 + pad - columns // 2 + round(sx * shape[1] * self.grid_um)
+            beyond = top + rows > shape[0] + 2 * pad or left + columns > shape[1] + 2 * pad
+            if min(top, left) < 0 or beyond or rows > shape[0] or columns > shape[1]:
                 raise ConfigError(
                     f"simulation.optics: a grid of {self.grid_um:.2f} um is too coarse for NA {self.na:.3f} "
                     f"at {wavelength} um with coherence {self.coherence:.2f}; lower grid_px"
                 )
             corners.append((top, left))
-        return _Pupil(
-            (k * (np.sqrt(1 - squared) - 1)).astype(np.float32),
-            (k * self.spherical_um * (squared / self.na**2) ** 2).astype(np.float32),
-            inside.astype(np.float32),
-            corners,
-        )
+        return corners
+
+    def _reached(
+        self, wavelength: float, shape: tuple[int, int]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Frequencies down and across that the objective's aperture reaches, cycles per um."""
+        steps = [1 / (size * self.grid_um) for size in shape]
+        reach = [math.floor(self.na / wavelength / step) for step in steps]
+        fy, fx = (np.arange(-n, n + 1) * step for n, step in zip(reach, steps, strict=True))
+        return fy, fx
 
 
 def propagate(

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hw.config import RigConfig
 from hw.simulation.config import SimulationConfig, draw
-from hw.simulation.optics import Lens, Slice
+from hw.simulation.optics import ExitWave, Lens, Slice
 from hw.simulation.plate import Plate, make_surface
 from hw.simulation.sensor import Sensor
 from hw.simulation.worm import Body, Crawl
@@ -25,6 +25,8 @@ __all__ = ["Region", "Scene"]
 
 # Blurred light that wraps around a window's border is mostly kept out by a margin of this share of its reach.
 MARGIN_SHARE = 0.35
+# The focus of a worm is that of its bounding box and so much around it.
+FOCUS_MARGIN_UM = 40.0
 
 
 @dataclass(frozen=True)
@@ -141,6 +143,15 @@ class Scene:
             self.lens.grid_um,
         )
         return [lower, upper]
+
+    def worm_wave(self, t: float) -> tuple[ExitWave, tuple[slice, slice]]:
+        """Wave that leaves the worm and its nearest surroundings at time `t`, and where in it to measure focus.
+
+        The place is the worm's bounding box grown by `FOCUS_MARGIN_UM`; the wave reaches as far again beyond.
+        """
+        shown = self.worm_region(t, FOCUS_MARGIN_UM)
+        outer = shown.grown(round(FOCUS_MARGIN_UM / self.lens.grid_um))
+        return self.lens.exit_wave(self.slices(outer, t)), shown.inside(outer)
 
     def illumination(self, region: Region) -> NDArray[np.float32]:
         """Relative brightness of the light over a region, (H, W, 1) float32."""

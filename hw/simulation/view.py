@@ -3,8 +3,7 @@
 What is simplified in full frames, besides what `hw.simulation.scene` says:
 
 - Shake moves the worm relative to the plate; the surroundings never shake.
-- The surroundings are rendered at lens positions some way apart, with the plate's surface where the worm's
-  mid-height is: half a diameter above where it lies within the worm's window.
+- The surroundings are rendered at lens positions some way apart.
 - The worm's window fades into the surroundings over `FEATHER_UM`, at the edge of the frame too: a worm that
   leaves the field fades within 25 um of the edge.
 """
@@ -24,7 +23,6 @@ from hw.simulation.stage import SimulatedAxis
 __all__ = ["FieldOfView", "IdealView"]
 
 FEATHER_UM = 25.0
-IDEAL_MARGIN_UM = 40.0
 # Renderings of the surroundings: so many noisy images at each lens position, at so many positions.
 NOISY_COPIES = 2
 POSITIONS_KEPT = 24
@@ -112,9 +110,11 @@ class FieldOfView:
 
     def _surroundings_at(self, defocus_um: float) -> list[NDArray[np.uint8]]:
         """Noisy images of the field without its worm at the nearest lens position of those rendered."""
-        level = round(defocus_um / self._step_um)
+        scene = self._scene
+        # Defocus counts from the top slice: the worm's mid-height there, the plate's surface here.
+        level = round((defocus_um + scene.body.diameter_um / 2) / self._step_um)
         if level not in self._surroundings:
-            scene, defocus = self._scene, level * self._step_um
+            defocus = level * self._step_um
             outer = scene.field.grown(scene.blur_margin(defocus))
             wave = scene.lens.exit_wave(scene.slices(outer, 0.0, with_worm=False))
             intensity = scene.lens.image(wave, defocus)[scene.field.inside(outer)]
@@ -163,9 +163,7 @@ class IdealView:
         """Noise-free (H, W, 3) image of the worm at time `t` for a lens position in um; the field is 1."""
         scene = self._scene
         if self._wave is None or self._wave[0] != t:
-            shown = scene.worm_region(t, IDEAL_MARGIN_UM)
-            outer = shown.grown(round(IDEAL_MARGIN_UM / scene.lens.grid_um))
-            self._wave = (t, scene.lens.exit_wave(scene.slices(outer, t)), shown.inside(outer))
+            self._wave = (t, *scene.worm_wave(t))
         _, wave, inner = self._wave
         return scene.lens.image(wave, lens_um - self.plane_um(t))[inner]
 

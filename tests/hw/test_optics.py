@@ -48,7 +48,7 @@ def test_image_is_abbes_sum_over_source_points(optics: SimulatedOpticsConfig) ->
     for number, band in enumerate(lens.bands):
         spectrum = np.fft.fft2(a_specimen().transmission(number, band.wavelength_um))
         f = np.fft.fftfreq(SIZE, lens.grid_um)
-        for sx, sy in lens._sources * lens.na / band.wavelength_um:
+        for sx, sy in lens.source(z) * lens.na / band.wavelength_um:
             # The lens moves source points to the grid's frequencies; so does this.
             sx, sy = (round(s * SIZE * lens.grid_um) / (SIZE * lens.grid_um) for s in (sx, sy))
             sine2 = ((f[None, :] - sx) ** 2 + (f[:, None] - sy) ** 2) * band.wavelength_um**2
@@ -57,8 +57,23 @@ def test_image_is_abbes_sum_over_source_points(optics: SimulatedOpticsConfig) ->
             axial = np.sqrt(1 - np.where(inside, sine2, 0)) - 1
             phase = k * (axial * (z - band.shift_um) + lens.spherical_um * (sine2 / lens.na**2) ** 2)
             field = np.fft.ifft2(spectrum * inside * np.exp(1j * phase))
-            expected[..., number] += np.abs(field) ** 2 * band.gain / len(lens._sources)
+            expected[..., number] += np.abs(field) ** 2 * band.gain / len(lens.source(z))
     np.testing.assert_allclose(lens.image(wave, z), expected @ lens._mixing.T, atol=2e-4)
+
+
+def test_more_source_points_the_farther_from_focus(optics: SimulatedOpticsConfig) -> None:
+    lens = a_lens(optics.model_copy(update={"source_points": 9, "source_points_per_mm": 20}))
+    assert [len(lens.source(z)) for z in (0, 400, -500, 1000, -1500)] == [9, 9, 12, 20, 32]
+    assert np.hypot(*lens.source(1000).T).max() <= lens.coherence
+
+
+def test_the_rig_files_source_points_are_close_to_the_integral(optics: SimulatedOpticsConfig) -> None:
+    lens = a_lens(optics)
+    fine = a_lens(optics.model_copy(update={"source_points": 200}))
+    wave = lens.exit_wave([a_specimen()])
+    for z in (0.0, 300.0, -500.0, 1000.0, -1500.0):
+        few, many = lens.image(wave, z), fine.image(wave, z)
+        assert np.square(few - many).mean() < 0.15**2 * many.var()
 
 
 def test_the_two_sides_of_focus_look_different(optics: SimulatedOpticsConfig) -> None:
