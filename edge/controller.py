@@ -12,6 +12,7 @@ from typing import Protocol
 from edge.decision import Action, AxisReading, Decision, State
 from edge.plane import PlaneFilter
 from edge.scan import Scan, scan_positions
+from edge.trim import ContrastTrim
 from hw.config import RigConfig
 
 __all__ = ["Controller", "Observation", "OffsetPrediction"]
@@ -94,6 +95,7 @@ class Controller:
         self._span_um = control.search_span_um
         self._search_timeout_s = control.search_timeout_s
         self._filter = PlaneFilter(control.plane_drift_um_s)
+        self._trim = ContrastTrim(self._dof_um, control.trim_look_dof * self._dof_um, control.trim_every_s)
         self._state: State = "idle"
         self._heard_s = 0.0
         self._direction = 0.0
@@ -111,7 +113,7 @@ class Controller:
     @property
     def plane_um(self) -> float | None:
         """Estimated lens position in focus, um; None before the first usable prediction."""
-        return self._filter.plane_um
+        return None if self._filter.plane_um is None else self._filter.plane_um + self._trim.offset_um
 
     @property
     def plane_sigma_um(self) -> float:
@@ -119,9 +121,14 @@ class Controller:
         return self._filter.sigma_um
 
     @property
+    def trim_um(self) -> float:
+        """How much of `plane_um` is the network's constant error, found by contrast, um."""
+        return self._trim.offset_um
+
+    @property
     def wants_sharpness(self) -> bool:
         """Whether the next observation should carry a sharpness."""
-        return self._scan is not None
+        return self._scan is not None or self._trim.comparing
 
     def start(self, now: float) -> None:
         """Enable the controller at time `now` in seconds. Enabled is not locked."""
@@ -145,11 +152,13 @@ class Controller:
             raise RuntimeError("the controller is idle; call start() first")
         if axis.fault is not None:
             self._scan = None
+            self._trim.give_up(now)
             return self._say("fault", None, axis.fault, "fault")
         refusal = self._take_in(seen)
         if refusal is None:
             self._heard_s, self._searched, self._scan = now, False, None
-            return self._follow(seen, axis)
+            return self._compare(seen, axis, now) or self._follow(seen, axis)
+        self._trim.give_up(now)
         if self._scan is not None:
             return self._search(self._scan, seen, axis, now)
         if axis.moving and self._state != "lost":
@@ -184,7 +193,7 @@ class Controller:
 
     def _follow(self, seen: Observation, axis: AxisReading) -> Decision:
         """Decide on a fresh estimate."""
-        plane_um, sigma_um = self._filter.plane_um, self._filter.sigma_um
+        plane_um, sigma_um = self.plane_um, self._filter.sigma_um
         assert plane_um is not None
         assert seen.prediction is not None
         lens_um = seen.lens_steps * self._um_per_step
@@ -212,6 +221,30 @@ class Controller:
         if seen.lens_moving:
             return self._say("wait", None, "no frame since the lens settled", state)
         return self._say("hold", None, f"inside the dead band ({error_um:+.0f} um)", state)
+
+    def _compare(self, seen: Observation, axis: AxisReading, now: float) -> Decision | None:
+        """Begin or go on with a comparison of contrast; None when the plane is to be followed as ever."""
+        trim, plane_um = self._trim, self.plane_um
+        assert plane_um is not None
+        settled = not axis.moving and not seen.lens_moving
+        if self._state == "locked" and settled and trim.due(now):
+            assert self._filter.plane_um is not None
+            trim.begin(self._filter.plane_um, axis.target_steps * self._um_per_step, now)
+            return self._say("wait", None, "comparing contrast", "locked")
+        if not trim.comparing:
+            return None
+        if abs(plane_um - seen.lens_steps * self._um_per_step) > UNLOCK_RATIO * self._lock_um:
+            trim.give_up(now)
+            return None
+        if settled and seen.sharpness is not None:
+            trim.record(seen.exposure_start_s, seen.lens_steps * self._um_per_step, seen.sharpness, now)
+        if trim.target_um is None:
+            return None
+        goal = axis.clamp(trim.target_um / self._um_per_step)
+        if abs(goal - axis.target_steps) < SAME_PLACE_STEPS:
+            return self._say("wait", None, "comparing contrast", "locked")
+        self._direction = math.copysign(1.0, goal - axis.position_steps)
+        return self._say("move", goal, "comparing contrast: looking beside", "locked")
 
     def _note_good_place(self, steps: float, state: State) -> None:
         """Remember where a lost lens should return to: where it was sent while locked."""

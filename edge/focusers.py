@@ -60,6 +60,7 @@ class Look:
     note : what there is to say of the subject
     sharpness : focus measure of the window, where it was needed
     plane_um : estimated lens position in focus
+    trim_um : what contrast has added to the network's estimate, part of `plane_um`
     stages : computing times
     window : the pixels in `box`
     """
@@ -73,6 +74,7 @@ class Look:
     note: str = ""
     sharpness: float | None = None
     plane_um: float | None = None
+    trim_um: float | None = None
     stages: StageTimes = field(default_factory=StageTimes)
     window: NDArray[np.uint8] | None = None
 
@@ -197,7 +199,7 @@ class NetworkFocuser:
         )
         decision = controller.decide(seen, axis, now)
         stages.decide = perf_counter() - begin
-        look = Look(decision, plane_um=controller.plane_um, stages=stages)
+        look = Look(decision, plane_um=controller.plane_um, trim_um=controller.trim_um, stages=stages)
         look.subject_seen, look.note, look.sharpness = seen.subject_seen, seen.note, seen.sharpness
         if prediction is not None:
             look.box, look.window = box, window

@@ -101,6 +101,13 @@ class ControlConfig(Section):
     prediction_sigma_dof: Positive = Field(
         0.3, description="Standard deviation of a prediction whose bundle states none, in DOF."
     )
+    trim_look_dof: Positive = Field(
+        0.25, description="How far to either side of focus contrast is compared while locked, in DOF."
+    )
+    trim_every_s: NonNegative = Field(
+        10.0,
+        description="Time between such comparisons, which trim the network's constant error, s; 0: never.",
+    )
     recheck_s: Positive = Field(
         2.0, description="Time until the contrast method tests its focus again when nothing changed, s."
     )

@@ -145,7 +145,7 @@ class Scene:
         return [lower, upper]
 
     def worm_wave(self, t: float) -> tuple[ExitWave, tuple[slice, slice]]:
-        """Wave that leaves the worm and its nearest surroundings at time `t`, and where in it to measure focus.
+        """Wave that leaves the worm and what is next to it at time `t`, and where in it to measure focus.
 
         The place is the worm's bounding box grown by `FOCUS_MARGIN_UM`; the wave reaches as far again beyond.
         """

@@ -20,7 +20,7 @@ SIDE_PX = 64
 
 
 def reference_config(**sections: dict[str, Any]) -> RigConfig:
-    """The reference rig with a small sensor and nothing to track; `sections` override single values."""
+    """The reference rig with a small sensor, nothing to track and no trim; `sections` override values."""
     values: dict[str, dict[str, Any]] = {
         "optics": {"um_per_px": 12.0, "na": 0.05, "dof_um": 220},
         "camera": {
@@ -40,7 +40,7 @@ def reference_config(**sections: dict[str, Any]) -> RigConfig:
             "settle_s": 0.03,
         },
         "tracking": {"follow": False},
-        "control": {},
+        "control": {"trim_every_s": 0},
     }
     for name, section in sections.items():
         values[name] = {**values[name], **section}
@@ -184,10 +184,11 @@ class FakeCamera:
 
 @dataclass
 class FakePredictor:
-    """Says the true offset of the frame just delivered, with noise, a stated sigma and rare nonsense."""
+    """Says the offset of the frame just delivered, with noise, bias, a stated sigma and rare nonsense."""
 
     camera: FakeCamera
     sigma_um: float = 60.0
+    bias_um: float = 0.0
     outlier_rate: float = 0.0
     range_um: float = 1500.0
     seed: int = 0
@@ -202,7 +203,7 @@ class FakePredictor:
         t = self.camera.errors_um[-1][0]
         if self.blind_from_s <= t < self.blind_until_s:
             return Prediction(0.0, float("inf"), False)
-        offset_um = self.camera.offset_um + self.rng.normal(0, self.sigma_um)
+        offset_um = self.camera.offset_um + self.bias_um + self.rng.normal(0, self.sigma_um)
         if self.rng.random() < self.outlier_rate:
             offset_um = self.rng.uniform(-self.range_um, self.range_um)
         saturated = float(np.clip(offset_um, -1.2 * self.range_um, 1.2 * self.range_um))

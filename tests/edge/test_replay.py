@@ -52,8 +52,9 @@ def axis_reading(row: dict[str, str], config: RigConfig) -> AxisReading:
         (100, {"blind_from_s": 1.0, "blind_until_s": 8.0}, {}),
         (900, {}, {}),
         (150, {}, {"tracking": {"follow": True}}),
+        (150, {"bias_um": 80.0, "sigma_um": 20.0}, {"control": {"trim_every_s": 3}}),
     ],
-    ids=["noisy", "blind and searching", "out of range", "no worm"],
+    ids=["noisy", "blind and searching", "out of range", "no worm", "trimmed"],
 )
 def test_the_recorded_frames_give_the_same_decisions(
     make_scene, make_config, tmp_path: Path, start, predictor, sections
