@@ -237,8 +237,10 @@ class Lens:
         """Frequencies down and across that the objective's aperture reaches, cycles per um."""
         steps = [1 / (size * self.grid_um) for size in shape]
         reach = [math.floor(self.na / wavelength / step) for step in steps]
-        fy, fx = (np.arange(-n, n + 1) * step for n, step in zip(reach, steps, strict=True))
-        return fy, fx
+        down, across = (
+            np.arange(-n, n + 1, dtype=np.float64) * step for n, step in zip(reach, steps, strict=True)
+        )
+        return down, across
 
 
 def propagate(
