@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from calibration.measure import vollath_f5
 from calibration.stack import read_recording
 from hw.config import RigConfig, load_rig
-from hw.simulation.config import SimulationConfig
+from hw.simulation.config import SimulatedOpticsConfig, SimulationConfig
 from hw.simulation.rig import simulation_section
 from hw.simulation.scene import Scene
 
@@ -177,7 +177,9 @@ def controls(simulation: SimulationConfig) -> dict[str, SimulationConfig]:
         "chromatic shift alone": without(spherical),
         "phase alone": without(shifts | spherical, phase=True),
         "control: none of the three": without(shifts | spherical),
-        "control: none, 64 source points": without(shifts | spherical | {"source_points": 64}),
+        "control: none, 64 source points": without(
+            shifts | spherical | {"source_points": 64, "source_points_per_mm": 0.0}
+        ),
     }
 
 
@@ -221,37 +223,38 @@ def simulated_curves(seeds: range) -> list[Row]:
 def source_sampling(seeds: range) -> list[Row]:
     """Rows for the error of few source points at several defoci: median and largest over seeds."""
     rig = load_rig("worm_tracker_sim")
-    simulation = simulation_section(rig)
-    errors: dict[tuple[int, float], list[float]] = {}
+    optics = simulation_section(rig).optics
+    own = f"the rig file's: {optics.source_points}, or {optics.source_points_per_mm:g} per mm"
+    choices = {own: optics} | {f"{n} source points": sampled(optics, n) for n in SOURCE_POINTS}
+    errors: dict[tuple[str, float], list[float]] = {}
     for seed in seeds:
-        images = {
-            points: _through_focus(rig, simulation, points, seed)
-            for points in (*SOURCE_POINTS, FINE_SOURCE_POINTS)
-        }
-        for points in SOURCE_POINTS:
-            for z, coarse, fine in zip(
-                SOURCE_DEFOCUS_UM, images[points], images[FINE_SOURCE_POINTS], strict=True
-            ):
+        reference = through_focus(rig, sampled(optics, FINE_SOURCE_POINTS), seed)
+        for name, choice in choices.items():
+            images = through_focus(rig, choice, seed)
+            for z, coarse, fine in zip(SOURCE_DEFOCUS_UM, images, reference, strict=True):
                 error = float(np.sqrt(np.mean((coarse - fine) ** 2)) / fine.std())
-                errors.setdefault((points, z), []).append(error)
+                errors.setdefault((name, z), []).append(error)
     return [
         {
-            "case": f"{points} source points",
+            "case": name,
             **{
-                f"rms_error_{z:.0f}um": round(float(np.median(errors[points, z])), 4)
-                for z in SOURCE_DEFOCUS_UM
+                f"rms_error_{z:.0f}um": round(float(np.median(errors[name, z])), 4) for z in SOURCE_DEFOCUS_UM
             },
-            "rms_error_largest": round(max(max(errors[points, z]) for z in SOURCE_DEFOCUS_UM), 4),
+            "rms_error_largest": round(max(max(errors[name, z]) for z in SOURCE_DEFOCUS_UM), 4),
         }
-        for points in SOURCE_POINTS
+        for name in choices
     ]
 
 
-def _through_focus(
-    rig: RigConfig, simulation: SimulationConfig, points: int, seed: int
-) -> list[NDArray[np.float32]]:
-    optics = simulation.optics.model_copy(update={"source_points": points})
-    scene = Scene(rig, simulation.model_copy(update={"optics": optics}), seed, (4 * WINDOW, 4 * WINDOW))
+def sampled(optics: SimulatedOpticsConfig, points: int) -> SimulatedOpticsConfig:
+    """Return the same optics with so many source points at every defocus."""
+    return optics.model_copy(update={"source_points": points, "source_points_per_mm": 0.0})
+
+
+def through_focus(rig: RigConfig, optics: SimulatedOpticsConfig, seed: int) -> list[NDArray[np.float32]]:
+    """Return noise-free windows on the worm of a seed at `SOURCE_DEFOCUS_UM`."""
+    simulation = simulation_section(rig).model_copy(update={"optics": optics})
+    scene = Scene(rig, simulation, seed, (4 * WINDOW, 4 * WINDOW))
     view = scene.centred_region(0.0, (WINDOW, WINDOW))
     outer = view.grown(scene.blur_margin(SOURCE_DEFOCUS_UM[-1]))
     wave = scene.lens.exit_wave(scene.slices(outer, 0.0))

@@ -97,7 +97,7 @@ def windows(seeds: range, repeats: int, defocus_um: float) -> Row:
     return {
         "case": f"windows {WINDOW}x{WINDOW}, {defocus_um:.0f} um from focus",
         "images": len(ours_ms),
-        "source_points": simulation.optics.source_points,
+        "source_points": len(scene.lens.source(defocus_um)),
         "fps": round(1000 / ours, 1),
         "median_ms": round(ours, 1),
         "p90_ms": round(float(np.quantile(ours_ms, 0.9)), 1),

@@ -209,11 +209,11 @@ def _limits(card: FocusCard, rig: RigConfig | None) -> list[str]:
             "- It was never shown an image of a real microscope: every figure here is simulated."
         )
     if rig is not None and rig.simulation is not None:
+        optics = rig.simulation.optics
         simulated.append(
-            f"- The simulator samples the condenser with {rig.simulation.optics.source_points} points. "
-            f"Beyond some {3 * card.optics.dof_um:g} um from focus (3 depths of field) its images have not "
-            "converged in that number: they hold a pattern that real ones lack, and figures of those bands "
-            "may flatter (benchmarks/README.md, 'Source points')."
+            f"- The simulator samples the condenser with {optics.source_points} points, or "
+            f"{optics.source_points_per_mm:g} for each mm of defocus where that is more, and not with all of "
+            "it (benchmarks/README.md, 'Source points')."
         )
     return [
         "## Where it ends",

@@ -115,7 +115,7 @@ def test_simulated_specimens_come_with_their_spread() -> None:
         "sensor.gamma",
     ):
         assert f"| {quantity} | " in text
-    assert f"with {rig.simulation.optics.source_points} points. Beyond some 660 um" in text
+    assert f"with {rig.simulation.optics.source_points} points, or 24 for each mm of defocus" in text
 
 
 def test_spread_takes_pairs_only() -> None:
