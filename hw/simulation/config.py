@@ -235,6 +235,9 @@ class PlateConfig(Section):
     drift_um_s: Spread = Field(
         description="Steady drift of the plate along the axis, um/s; its sign is drawn."
     )
+    drift_reach_um: Annotated[float, Field(gt=0)] = Field(
+        description="How far it drifts until it drifts back, um."
+    )
     sway_um: Spread = Field(description="Amplitude of its slow sway, um.")
     sway_period_s: PositiveSpread = Field(description="Period of that sway, s.")
 

@@ -19,6 +19,7 @@ class Plate:
 
     slope: tuple[float, float]
     drift_um_s: float
+    drift_reach_um: float
     sway_um: float
     sway_period_s: float
     sway_phase: float
@@ -31,6 +32,7 @@ class Plate:
         return cls(
             (tilt * math.cos(direction), tilt * math.sin(direction)),
             sign * draw(rng, config.drift_um_s),
+            config.drift_reach_um,
             draw(rng, config.sway_um),
             draw(rng, config.sway_period_s),
             rng.uniform(0, 2 * math.pi),
@@ -40,7 +42,10 @@ class Plate:
         """Height at a place of the field at time `t`, relative to the field's centre at time 0."""
         angle = 2 * math.pi * t / self.sway_period_s + self.sway_phase
         sway = self.sway_um * (math.sin(angle) - math.sin(self.sway_phase))
-        return self.slope[0] * x_um + self.slope[1] * y_um + self.drift_um_s * t + sway
+        # To its reach and back, again and again: a triangle wave.
+        reach = self.drift_reach_um
+        way = reach - abs((abs(self.drift_um_s) * t) % (2 * reach) - reach)
+        return self.slope[0] * x_um + self.slope[1] * y_um + math.copysign(way, self.drift_um_s) + sway
 
 
 @dataclass(frozen=True)
