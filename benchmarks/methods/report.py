@@ -25,7 +25,7 @@ def machine() -> str:
         ]
         name = models[0] if models else name
     return (
-        f"{name}, 1 core; {platform.system()} {platform.release()}; Python {platform.python_version()}, "
+        f"{name}, 1 core; {platform.system()}; Python {platform.python_version()}, "
         f"OpenCV {cv2.__version__}, numpy {np.__version__}"
     )
 
