@@ -160,15 +160,19 @@ class Motor:
         self._pump.wake()
 
     def wait(self) -> None:
-        """Wait until the lens stands still.
+        """Wait until the lens stands still; an interrupted wait stops it.
 
         Raises
         ------
         AxisFault
             A fault has latched.
         """
-        while self.moving:
-            self._clock.sleep(POLL_S)
+        try:
+            while self.moving:
+                self._clock.sleep(POLL_S)
+        except BaseException:
+            self.brake()
+            raise
         if self.fault is not None:
             raise AxisFault(self.fault)
 
@@ -191,12 +195,14 @@ class Motor:
         AxisFault
             A fault has latched.
         """
-        with self.lock:
-            self._seeking, self._sought, self._found = True, pressed, None
-            self.turn([self._steps + steps], min(speed, self._config.max_speed_steps_s))
-        self.wait()
-        with self.lock:
+        try:
+            with self.lock:
+                self._seeking, self._sought, self._found = True, pressed, None
+                self.turn([self._steps + steps], min(speed, self._config.max_speed_steps_s))
+            self.wait()
+        finally:
             self._seeking = False
+        with self.lock:
             # The last chunk may have done it.
             if self._found is None and pressed is not None and self.pressed == pressed:
                 self._found = self._steps
@@ -391,6 +397,6 @@ class Motor:
     def _rest_here(self, why: str) -> None:
         """Rest where the last step sent has left the motor, with no trust in it."""
         now = self._clock.now()
-        self.history.rest(now, self._steps)
+        self.history.rest(min(now, self._fed_s), self._steps)
         self._fed_s = max(self._fed_s, now)
         self.trusted, self.doubt = False, why

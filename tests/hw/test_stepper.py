@@ -202,7 +202,7 @@ class DeadDriver(SimulatedStepDriver):
 
 def test_a_driver_that_cannot_be_switched_is_a_fault_that_says_so(axis_config, axis_truth):
     bench = Bench(axis_config(), axis_truth, DeadDriver, homed=False)
-    with pytest.raises(AxisFault, match=r"line busy\); check its lines .* cut the power"):
+    with pytest.raises(AxisFault, match=r"line busy\); check its lines, .* cut the power"):
         bench.axis.confirm_position(0)
     with pytest.raises(AxisFault, match="line busy"):
         bench.axis.move_to(1)
