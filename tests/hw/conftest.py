@@ -36,8 +36,9 @@ class DriverBench:
     Attributes
     ----------
     axis, clock, config : under test
-    edges : in the order of time; complete when the axis rests
-    timing_s : how far an edge may be from where it was asked for, s
+    edges : levels of the lines as the driver chip sees them (EN is low when on), by the rig's clock, in the
+        order of time; complete when the axis rests
+    timing_s : how far an interval may be from what was asked for, s
     """
 
     axis: StepperAxis
