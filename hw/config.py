@@ -13,6 +13,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from hw.errors import ConfigError
+from hw.gpio.config import GpioConfig
 from hw.section import Section
 from hw.simulation.config import SimulationConfig
 
@@ -131,6 +132,7 @@ class RigConfig(Section):
     optics: OpticsConfig
     camera: CameraConfig
     axis: AxisConfig
+    gpio: GpioConfig | None = None
     tracking: TrackingConfig = TrackingConfig()
     control: ControlConfig = ControlConfig()
     replay: ReplayConfig | None = None
