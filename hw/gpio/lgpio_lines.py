@@ -55,7 +55,7 @@ class LgpioLines:
             self._handle = self._lgpio.gpiochip_open(chip.number)
         except self._lgpio.error as error:
             raise GpioUnavailable(
-                f"GPIO: lgpio cannot open {chip.path} ({error}); check its owner"
+                f"GPIO: lgpio cannot open {chip.path} ({error}); check who may use it"
             ) from error
         pin = None
         try:
@@ -66,7 +66,7 @@ class LgpioLines:
         except self._lgpio.error as error:
             self.release()
             raise GpioUnavailable(
-                f"GPIO: lgpio cannot have pin {pin} of {chip.label} ({error}); see with gpioinfo who uses it"
+                f"GPIO: lgpio cannot have pin {pin} of {chip.label} ({error}); gpioinfo shows who uses it"
             ) from error
 
     def write(self, pin: int, high: bool) -> None:

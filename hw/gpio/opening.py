@@ -46,7 +46,7 @@ def open_driver(config: GpioConfig, clock: Clock) -> StepDriver:
     highest = max([*wiring.outputs, -1 if wiring.input_pin is None else wiring.input_pin])
     if highest >= chip.lines:
         raise GpioUnavailable(
-            f"GPIO: {chip.label} has pins 0 to {chip.lines - 1}, and the rig file asks for {highest}; mend gpio"
+            f"GPIO: {chip.label} has pins 0 to {chip.lines - 1}, the rig file asks for {highest}; mend gpio"
         )
     return PacedDriver(config, clock, _claim(config.backend, chip, wiring))
 

@@ -20,7 +20,7 @@ def ask_for_real_time() -> str | None:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
     except OSError as error:
         return (
-            f"steps without real-time priority ({error.strerror}); give the service LimitRTPRIO={PRIORITY} or "
-            "CAP_SYS_NICE"
+            f"steps without real-time priority ({error.strerror}); give the service LimitRTPRIO={PRIORITY} "
+            "or CAP_SYS_NICE"
         )
     return None

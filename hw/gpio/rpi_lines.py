@@ -45,8 +45,8 @@ class RpiLines:
                 self._pins.append(pin)
         except self.failures as error:
             raise GpioUnavailable(
-                f"GPIO: RPi.GPIO cannot have pin {pin} ({error}); on a Pi 5 install rpi-lgpio in its place, or "
-                "set gpio.backend to lgpio or gpiod"
+                f"GPIO: RPi.GPIO cannot have pin {pin} ({error}); on a Pi 5 install rpi-lgpio in its place, "
+                "or set gpio.backend to lgpio or gpiod"
             ) from error
 
     def write(self, pin: int, high: bool) -> None:
