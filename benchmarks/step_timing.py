@@ -6,8 +6,8 @@ kernel's record of the writes; that machine has a time of its own, in which an i
 figures are those of the programs and of the kernel, without the noise of a real machine.
 
 The interval error is how far the time between two steps is from the one asked for. Exit status 1 when any
-interval of the back ends was shorter than asked, or when, at the reference rig's speed and with nothing else going
-on in the program, the error's 99th percentile exceeds half an interval.
+interval of the back ends was shorter than asked, or when, at the reference rig's speed and with nothing else
+going on in the program, the error's 99th percentile exceeds half an interval.
 """
 
 import argparse
@@ -32,11 +32,11 @@ from hw.gpio.config import GpioConfig
 from hw.gpio.lgpio_lines import import_tidily
 from hw.gpio.opening import open_driver
 from hw.gpio.pacing import PacedDriver
-from hw.gpio.realtime import ask_for_real_time
 from hw.step_driver import Pulses, StepDriver
 
 TRACE = Path("/sys/kernel/tracing")
 CHUNK_S = 0.015
+PRIORITY = 20
 # What the record resolves: the kernel's counts whole microseconds.
 RESOLUTION_S = 2e-6
 PROMISED_SHARE = 0.5
@@ -158,17 +158,20 @@ def figures(rising_s: Times, rate: float) -> dict[str, Any]:
 
 def in_real_time(work: Callable[[], None]) -> str | None:
     """Do `work` in a thread with real-time priority; say why not where that is refused."""
-    refused: list[str | None] = []
+    refused: list[str] = []
 
     def run() -> None:
-        refused.append(ask_for_real_time())
-        if refused[0] is None:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
+        except OSError as error:
+            refused.append(str(error.strerror))
+        else:
             work()
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    return refused[0]
+    return refused[0] if refused else None
 
 
 def steady(

@@ -12,7 +12,7 @@ timeout "$LIMIT" qemu-system-x86_64 -M q35 -accel tcg,thread=single -icount shif
     -kernel "$FOLDER/vmlinuz" -initrd "$FOLDER/initrd" \
     -append "console=ttyS0 quiet loglevel=4 panic=-1 run=$SCRIPT" \
     -fsdev local,id=root,path=/,security_model=none,readonly=on,multidevs=remap \
-    -device virtio-9p-pci,fsdev=root,mount_tag=hostroot < /dev/null | tr -d '\r' | tee "$LOG" || true
+    -device virtio-9p-pci,fsdev=root,mount_tag=hostroot < /dev/null | sed -u 's/\r$//' | tee "$LOG" || true
 STATUS=$(sed -n 's/^GUEST-STATUS=//p' "$LOG")
 [ -n "$STATUS" ] || { echo "the machine did not finish within $LIMIT s" >&2; exit 1; }
 exit "$STATUS"
