@@ -1,12 +1,12 @@
-"""The seam between an axis, which plans when each step is due, and the driver that puts it on a wire."""
+"""The seam between an axis and whatever makes its steps: GPIO, or a simulated motor."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Played", "Pulses", "StepDriver"]
+__all__ = ["Line", "LineEdge", "Played", "Pulses", "StepDriver"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,8 +15,8 @@ class Pulses:
 
     Attributes
     ----------
-    forward : DIR level asked for (`invert_direction` already applied)
-    due_s : (N,) float64, times of the rising STEP edges on the rig's clock, ascending
+    forward : the DIR level asked for; `axis.invert_direction` is already applied
+    due_s : (N,) float64, times of the rising STEP edges on the rig's clock, s, ascending
     """
 
     forward: bool
@@ -29,8 +29,8 @@ class Played:
 
     Attributes
     ----------
-    count : steps really sent, fewer than asked after a stop
-    late_s : how much later than asked the last edge came, s; at least 0
+    count : steps really sent, fewer than asked after an interruption
+    late_s : how much later than asked the last edge came, s, never negative
     """
 
     count: int
@@ -41,22 +41,33 @@ class StepDriver(Protocol):
     """STEP, DIR and EN of one motor driver (A4988, DRV8825, TMC2209 stand-alone), and its end stop."""
 
     def enable(self, on: bool) -> None:
-        """Switch the motor's current; the axis waits for the driver to wake afterwards."""
+        """Switch the coils' current; the axis waits `wake_s` afterwards."""
 
     def play(self, pulses: Pulses) -> Played:
-        """Send steps when they are due.
+        """Send steps; DIR set-up and pulse width are the driver's job.
 
-        DIR set-up and pulse width are the driver's job. Late is late: the intervals are kept and never made
-        up for. Blocks until the chunk is out, or, where a library times pulses itself, until less than one
-        chunk is left.
+        Late is late: the intervals are kept, never made up for. Blocks until the chunk is out or, where a
+        library times pulses itself, until less than one chunk is left.
         """
 
     def interrupt(self) -> None:
-        """From another thread: end the `play` in progress within 20 ms, with the count sent."""
+        """From another thread: make `play` end within 20 ms, with the count sent."""
 
     @property
     def end_stop(self) -> bool | None:
         """Whether the end stop is pressed; None where there is none."""
 
     def close(self) -> None:
-        """EN off, lines released; twice is fine."""
+        """Switch EN off and release the lines; closing twice is fine."""
+
+
+Line = Literal["EN", "DIR", "STEP"]
+
+
+@dataclass(frozen=True, slots=True)
+class LineEdge:
+    """A change of level on one of a driver's lines, as a trace records it: time in s, line, new level."""
+
+    t: float
+    line: Line
+    level: bool
