@@ -12,7 +12,9 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from hw.drive import DriveConfig, check_end_stop
 from hw.errors import ConfigError
+from hw.gpio.config import GpioConfig
 from hw.picamera.config import PicameraConfig
 from hw.picamera.layout import lay_out
 from hw.section import Section
@@ -73,11 +75,13 @@ class AxisConfig(Section):
         description="The one place where a direction is inverted: that of a real motor. Rigs without one "
         "refuse it.",
     )
+    drive: DriveConfig = DriveConfig()
 
     @model_validator(mode="after")
     def _limits_in_order(self) -> "AxisConfig":
         if not self.min_steps < self.max_steps:
             raise ValueError(f"min_steps {self.min_steps} must be below max_steps {self.max_steps}")
+        check_end_stop(self.drive.homing, self.min_steps, self.max_steps)
         return self
 
 
@@ -133,6 +137,7 @@ class RigConfig(Section):
     optics: OpticsConfig
     camera: CameraConfig
     axis: AxisConfig
+    gpio: GpioConfig | None = None
     picamera: PicameraConfig | None = None
     tracking: TrackingConfig = TrackingConfig()
     control: ControlConfig = ControlConfig()

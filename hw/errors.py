@@ -9,6 +9,7 @@ __all__ = [
     "CameraStalled",
     "CameraUnavailable",
     "ConfigError",
+    "GpioUnavailable",
     "StackError",
     "WormfocusError",
 ]
@@ -40,3 +41,7 @@ class CameraStalled(WormfocusError, TimeoutError):
 
 class CameraUnavailable(WormfocusError, RuntimeError):
     """The camera or its library is missing, or cannot do what the rig file asks for."""
+
+
+class GpioUnavailable(WormfocusError, RuntimeError):
+    """The GPIO library, chip or line that the rig file asks for cannot be had."""

@@ -4,9 +4,12 @@ from hw.axis import FocusAxis
 from hw.clock import Clock, SystemClock
 from hw.config import RigConfig
 from hw.errors import ConfigError
+from hw.gpio.opening import open_driver
 from hw.picamera.camera import PiCamera
 from hw.picamera.config import PicameraConfig
+from hw.pump import ThreadPump
 from hw.rig import Rig
+from hw.stepper import StepperAxis
 
 __all__ = ["open_pi_rig"]
 
@@ -20,8 +23,8 @@ def open_pi_rig(config: RigConfig) -> Rig:
     ------
     ConfigError
         The rig is not a real one, or its file lacks the wiring.
-    CameraUnavailable
-        The camera or its library is missing, or cannot do what the rig file asks.
+    GpioUnavailable, CameraUnavailable
+        A library or a part of the rig is missing, or cannot do what the rig file asks.
     """
     if config.kind != "pi":
         raise ConfigError(f"rig '{config.name}' is {config.kind}: it has no camera and no motor to open")
@@ -37,7 +40,13 @@ def open_pi_rig(config: RigConfig) -> Rig:
 
 def _open_axis(config: RigConfig, clock: Clock) -> FocusAxis:
     """Open the motor driver and the axis on it."""
-    raise ConfigError(
-        f"rig '{config.name}': this version has no motor drivers for kind 'pi' yet; use a simulated or "
-        "replayed rig"
-    )
+    if config.gpio is None:
+        raise ConfigError(
+            f"rig '{config.name}' has no gpio section, so nobody knows where its motor is wired; add one"
+        )
+    driver = open_driver(config.gpio, clock)
+    try:
+        return StepperAxis(config.axis, driver, clock, ThreadPump(clock))
+    except BaseException:
+        driver.close()
+        raise

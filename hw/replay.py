@@ -5,18 +5,17 @@ the lens at mid-exposure. Nothing is interpolated: what a program sees has been 
 """
 
 import math
-from collections import deque
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.axis import Profile, plan_move
 from hw.clock import Clock, VirtualClock
 from hw.config import AxisConfig, CameraConfig, ReplayConfig, RigConfig
 from hw.errors import AxisFault, ConfigError
 from hw.frame import Frame
+from hw.motion import braking_steps, plan_move
+from hw.move_history import MoveHistory
 from hw.plane_folder import read_recording
 from hw.rig import Rig
 from hw.zstack import Pixels, ZStack
@@ -32,7 +31,6 @@ DOF_PLANES = 2.0
 TRAVEL_S = 2.0
 """Time to cruise through the span, a tenth of it to reach full speed, where the stack sets the scale."""
 
-_HISTORY = 1000
 _SATURATED = 5e-4
 
 
@@ -134,11 +132,6 @@ def _noted_dof_um(stack: ZStack) -> float | None:
     return dof_um if 0 < dof_um < math.inf else None
 
 
-class _Move(NamedTuple):
-    start_s: float
-    profile: Profile
-
-
 class ReplayedAxis:
     """An axis without faults, backlash or missed steps, that follows `plan_move` by the clock.
 
@@ -152,7 +145,7 @@ class ReplayedAxis:
     def __init__(self, config: AxisConfig, clock: Clock, start_steps: float) -> None:
         self._config = config
         self._clock = clock
-        self._moves = deque([_Move(-math.inf, Profile((), start_steps, -math.inf))], maxlen=_HISTORY)
+        self._history = MoveHistory(start_steps, config.settle_s)
         self._homed = False
         self._closed = False
 
@@ -174,12 +167,12 @@ class ReplayedAxis:
     @property
     def target_steps(self) -> float:
         """Where the lens is or will come to rest, in steps."""
-        return self._moves[-1].profile.target
+        return self._history.profile.target
 
     @property
     def moving(self) -> bool:
         """Whether the lens is moving or settling now."""
-        return self._clock.now() < self._moves[-1].profile.end_s + self._config.settle_s
+        return self._clock.now() < self._history.still_s
 
     @property
     def homed(self) -> bool:
@@ -214,27 +207,18 @@ class ReplayedAxis:
 
     def position_at(self, t: float) -> float:
         """Lens position in steps at time `t` in seconds, from the history or the profile in progress."""
-        return self._move_at(t).profile.position_at(t)
+        return self._history.position_at(t)
 
     def moving_during(self, start_s: float, end_s: float) -> bool:
         """Whether the lens moved or settled at some time in an interval of the rig's clock."""
-        replaced_s = math.inf
-        for move in reversed(self._moves):
-            rest_s = min(move.profile.end_s + self._config.settle_s, replaced_s)
-            if move.start_s < end_s and rest_s > start_s:
-                return True
-            if move.start_s <= start_s:
-                return False
-            replaced_s = move.start_s
-        return False
+        return self._history.moving_during(start_s, end_s)
 
     def stop(self) -> None:
         """Decelerate to a stop; the position stays known."""
         now = self._clock.now()
-        speed = self._moves[-1].profile.speed_at(now)
+        speed = self._history.speed_at(now)
         if speed:
-            braking = speed * abs(speed) / (2 * self._config.acceleration_steps_s2)
-            self._start(self.position_at(now) + braking)
+            self._start(self.position_at(now) + braking_steps(speed, self._config.acceleration_steps_s2))
 
     def close(self) -> None:
         """Stop; closing twice is fine."""
@@ -243,17 +227,14 @@ class ReplayedAxis:
 
     def _start(self, target: float) -> None:
         now = self._clock.now()
-        position, speed = self.position_at(now), self._moves[-1].profile.speed_at(now)
+        position, speed = self.position_at(now), self._history.speed_at(now)
         if speed == 0.0 and position == target:
             return
         config = self._config
-        profile = plan_move(
-            now, position, speed, target, config.max_speed_steps_s, config.acceleration_steps_s2
+        self._history.begin(
+            now,
+            plan_move(now, position, speed, target, config.max_speed_steps_s, config.acceleration_steps_s2),
         )
-        self._moves.append(_Move(now, profile))
-
-    def _move_at(self, t: float) -> _Move:
-        return next((move for move in reversed(self._moves) if move.start_s <= t), self._moves[0])
 
 
 class ReplayedCamera:

@@ -79,8 +79,8 @@ def open_rig(config: RigConfig, *, seed: int = 0, stack: Path | None = None) -> 
     ------
     ConfigError
         The rig file lacks what its kind needs, or has what its kind cannot do.
-    CameraUnavailable
-        The camera of a real rig is missing, or cannot do what the rig file asks.
+    GpioUnavailable, CameraUnavailable
+        A part of a real rig, or the library for it, is missing, or cannot do what the rig file asks.
     """
     if stack is not None and config.kind != "replayed":
         raise ConfigError(

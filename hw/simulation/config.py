@@ -264,11 +264,10 @@ class SimulatedAxisConfig(Section):
         description="Lost motion that is really taken up at each reversal, steps."
     )
     safe_speed_steps_s: PositiveSpread = Field(
-        description="Where the rig file's `axis.max_speed_steps_s` is above this, every move misses steps."
+        description="Steps that follow each other faster than this are missed in part."
     )
     missed_share: ShareSpread = Field(
-        description="Mean share of a move's steps that is then missed; each move's is drawn from 0 to twice "
-        "it."
+        description="Mean share of such steps that is missed; each run's is drawn from 0 to twice it."
     )
     shake_um: NonNegativeSpread = Field(
         description="Sideways shake of the worm in the image while the motor turns or settles, um RMS along "

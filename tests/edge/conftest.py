@@ -9,11 +9,12 @@ import pytest
 
 from edge.bundle import InputSpec, Prediction
 from edge.focusers import ContrastFocuser, NetworkFocuser
-from hw.axis import Profile, plan_move
 from hw.clock import VirtualClock
 from hw.config import AxisConfig, RigConfig
 from hw.errors import AxisFault, CameraStalled
 from hw.frame import Frame
+from hw.motion import braking_steps, plan_move
+from hw.move_history import MoveHistory
 from hw.rig import Rig
 
 SIDE_PX = 64
@@ -52,8 +53,7 @@ class FakeAxis:
 
     def __init__(self, config: AxisConfig, clock: VirtualClock, start_steps: float) -> None:
         self._config, self._clock = config, clock
-        self._profiles: list[Profile] = [Profile((), start_steps, -1.0)]
-        self._starts = [-1.0]
+        self._history = MoveHistory(start_steps, config.settle_s)
         self._lens, self._lens_s = start_steps, 0.0
         self.commands: list[tuple[float, float]] = []
         self.stops = 0
@@ -74,11 +74,11 @@ class FakeAxis:
 
     @property
     def target_steps(self) -> float:
-        return self._profiles[-1].target
+        return self._history.profile.target
 
     @property
     def moving(self) -> bool:
-        return self._clock.now() < self._profiles[-1].end_s + self._config.settle_s
+        return self._clock.now() < self._history.still_s
 
     def home(self) -> None:
         self.homed = True
@@ -93,25 +93,17 @@ class FakeAxis:
     def stop(self) -> None:
         self.stops += 1
         now = self._clock.now()
-        speed = self._profiles[-1].speed_at(now)
-        distance = np.sign(speed) * speed**2 / (2 * self._config.acceleration_steps_s2)
-        self._plan(self.position_at(now) + distance)
+        braking = braking_steps(self._history.speed_at(now), self._config.acceleration_steps_s2)
+        self._plan(self.position_at(now) + braking)
 
     def close(self) -> None:
         self.stop()
 
     def position_at(self, t: float) -> float:
-        for start, profile in zip(reversed(self._starts), reversed(self._profiles), strict=True):
-            if t >= start:
-                return profile.position_at(t)
-        return self._profiles[0].target
+        return self._history.position_at(t)
 
     def moving_during(self, start_s: float, end_s: float) -> bool:
-        bounds = [*self._starts[1:], np.inf]
-        for start, profile, until in zip(self._starts, self._profiles, bounds, strict=True):
-            if start < end_s and min(profile.end_s + self._config.settle_s, until) > start_s:
-                return True
-        return False
+        return self._history.moving_during(start_s, end_s)
 
     def lens_at(self, t: float) -> float:
         """Where the lens really is at `t`, not before the last call: half the backlash behind the motor."""
@@ -123,12 +115,10 @@ class FakeAxis:
         return self._lens
 
     def _plan(self, target: float) -> None:
-        now, last, c = self._clock.now(), self._profiles[-1], self._config
-        position, speed = self.position_at(now), last.speed_at(now)
-        self._profiles.append(
-            plan_move(now, position, speed, target, c.max_speed_steps_s, c.acceleration_steps_s2)
-        )
-        self._starts.append(now)
+        now, c = self._clock.now(), self._config
+        position, speed = self.position_at(now), self._history.speed_at(now)
+        profile = plan_move(now, position, speed, target, c.max_speed_steps_s, c.acceleration_steps_s2)
+        self._history.begin(now, profile)
 
 
 class FakeCamera:

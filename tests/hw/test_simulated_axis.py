@@ -3,6 +3,7 @@ import pytest
 
 from hw.clock import VirtualClock
 from hw.config import AxisConfig
+from hw.drive import DriveConfig
 from hw.errors import AxisFault
 from hw.simulation.config import SimulatedAxisConfig
 from hw.simulation.stage import SimulatedAxis
@@ -15,6 +16,7 @@ CONFIG = AxisConfig(
     acceleration_steps_s2=4000,
     backlash_steps=6,
     settle_s=0.03,
+    drive=DriveConfig(wake_s=0),
 )
 TRUTH = SimulatedAxisConfig(
     start_offset_steps=250, backlash_steps=6, safe_speed_steps_s=800, missed_share=0.02, shake_um=1
@@ -81,7 +83,7 @@ def test_a_retarget_in_mid_move_keeps_position_continuous_and_ends_there() -> No
         if k == 60:
             axis.move_to(37)
         positions.append(axis.true_position_at(clock.now()))
-    assert np.abs(np.diff(positions)).max() <= 400 * 0.005 + 1e-6
+    assert np.abs(np.diff(positions)).max() <= 400 * 0.005 + 1, "in whole steps"
     assert max(positions) > 100
     assert positions[-1] == pytest.approx(37)
 
@@ -123,7 +125,7 @@ def test_a_motor_driven_too_hard_misses_steps() -> None:
     assert abs(axis.true_position_at(clock.now()) - 900) > 3
 
 
-def test_missed_steps_build_up_along_the_move() -> None:
+def test_only_steps_faster_than_the_motor_can_follow_are_missed() -> None:
     truth = TRUTH.model_copy(update={"backlash_steps": 0.0, "missed_share": 0.1})
     config = CONFIG.model_copy(update={"max_speed_steps_s": 1000, "backlash_steps": 0.0})
     axis, clock = an_axis(truth, config)
@@ -135,13 +137,16 @@ def test_missed_steps_build_up_along_the_move() -> None:
             axis.move_to(-300)
         believed.append(axis.position_steps)
         true.append(axis.true_position_at(clock.now()))
-    assert np.abs(np.diff(true)).max() <= np.abs(np.diff(believed)).max() + 1e-6, "no jump"
+    assert np.abs(np.diff(true)).max() <= np.abs(np.diff(believed)).max() + 1, "no jump"
     lost = np.array(believed) - true
-    way = np.array(believed)
-    share = lost[99] / way[99]
+    # 800 steps/s are safe and reached at 0.2 s; a motor on whole steps is within half a one of its profile.
+    assert np.abs(lost[:41]).max() <= 0.5 + 1e-9
+    # At 0.25 s the speed is 1000 steps/s and the profile at 125; 250 steps further on it is turned round.
+    at_speed = slice(50, 100)
+    share = np.polyfit(np.array(believed[at_speed]), lost[at_speed], 1)[0]
     assert 0 < share < 0.2
-    np.testing.assert_allclose(lost[:100], share * way[:100], atol=1e-9)
-    assert believed[-1] == pytest.approx(-300)
+    assert lost[99] == pytest.approx(share * (believed[99] - believed[40]), abs=1.5)
+    assert believed[-1] == -300
     assert abs(lost[-1]) > 1
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hw.axis import Profile, plan_move
+from hw.motion import Profile, plan_move
 
 MAX_SPEED = 400.0
 ACCELERATION = 4000.0

@@ -1,0 +1,232 @@
+"""A motor driver's wires and a record of them: on paper here, the kernel's own in `make test-gpio`."""
+
+import os
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pytest
+
+from hw.axis import plan_move
+from hw.clock import Clock, SystemClock
+from hw.gpio.config import Backend, EndStopConfig, GpioConfig
+from hw.gpio.opening import open_driver
+from hw.gpio.pacing import PacedDriver
+from hw.step_driver import Pulses, StepDriver
+
+STEP, DIR, EN, STOP = 17, 27, 22, 5
+TRACE = Path("/sys/kernel/tracing")
+# Both records count in whole microseconds, and an interval has two ends.
+RESOLUTION_S = 2e-6
+# The reference rig's.
+SPEED, ACCELERATION = 400.0, 4000.0
+# As an axis plays: short enough for a stop, long enough not to matter.
+CHUNK_S = 0.015
+
+
+class Edge(NamedTuple):
+    """A write to a line: when, s; which pin; the level."""
+
+    time_s: float
+    pin: int
+    high: bool
+
+
+class Bench(Protocol):
+    config: GpioConfig
+    clock: Clock
+    driver: StepDriver
+
+    def edges(self) -> list[Edge]:
+        """Every write to the lines since the driver was opened, the opening left out."""
+
+    def press(self, pressed: bool) -> None: ...
+    def stall(self, after_s: float, for_s: float) -> None:
+        """Hold the whole program up, as a busy machine does."""
+
+    def later(self, after_s: float, action: Callable[[], None]) -> None: ...
+
+
+@dataclass
+class TickingClock:
+    """Virtual time in which looking takes time too, and sleepers wake late, as on a real machine."""
+
+    now_s: float = 100.0
+    look_s: float = 1e-6
+    wake_s: float = 6e-5
+    due: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+
+    def now(self) -> float:
+        self._pass(self.look_s)
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        if seconds > 0:
+            self._pass(seconds + self.wake_s)
+
+    def _pass(self, seconds: float) -> None:
+        until_s = self.now_s + seconds
+        while self.due and min(self.due)[0] <= until_s:
+            first = min(self.due)
+            self.due.remove(first)
+            self.now_s = max(self.now_s, first[0])
+            first[1]()
+        self.now_s = max(self.now_s, until_s)
+
+
+@dataclass
+class PaperLines:
+    """Lines that only write down what happens to them, the step in the middle of the time it takes."""
+
+    clock: Clock
+    written: list[Edge] = field(default_factory=list)
+    level: bool = True
+    released: bool = False
+    failures: tuple[type[Exception], ...] = (OSError,)
+    broken: bool = False
+
+    def write(self, pin: int, high: bool) -> None:
+        if self.broken:
+            raise OSError("No such device")
+        self.clock.sleep(5e-6)
+        self.written.append(Edge(self.clock.now(), pin, high))
+        self.clock.sleep(5e-6)
+
+    def read(self, pin: int) -> bool:
+        assert pin == STOP
+        return self.level
+
+    def release(self) -> None:
+        self.released = True
+
+
+@dataclass
+class PaperBench:
+    config: GpioConfig
+    clock: TickingClock
+    lines: PaperLines
+    driver: StepDriver
+
+    def edges(self) -> list[Edge]:
+        return list(self.lines.written)
+
+    def press(self, pressed: bool) -> None:
+        self.lines.level = not pressed
+
+    def stall(self, after_s: float, for_s: float) -> None:
+        self.later(after_s, lambda: setattr(self.clock, "now_s", self.clock.now_s + for_s))
+
+    def later(self, after_s: float, action: Callable[[], None]) -> None:
+        self.clock.due.append((self.clock.now_s + after_s, action))
+
+
+@dataclass
+class KernelBench:
+    config: GpioConfig
+    clock: SystemClock
+    driver: StepDriver
+    started: list[threading.Timer] = field(default_factory=list)
+
+    def edges(self) -> list[Edge]:
+        lost = [line for stats in TRACE.glob("per_cpu/cpu*/stats") for line in stats.read_text().splitlines()]
+        assert {line for line in lost if line.startswith("overrun")} == {"overrun: 0"}
+        base, edges = int(os.environ["WORMFOCUS_SIM_BASE"]), []
+        for line in (TRACE / "trace").read_text().splitlines():
+            before, found, after = line.partition(": gpio_value: ")
+            number, what, level = after.split() if found else ("", "", "")
+            if what == "set":
+                edges.append(Edge(float(before.split()[-1]), int(number) - base, level == "1"))
+        return edges
+
+    def press(self, pressed: bool) -> None:
+        pull = Path(os.environ["WORMFOCUS_SIM_LINES"]) / f"sim_gpio{STOP}" / "pull"
+        pull.write_text("pull-down" if pressed else "pull-up")
+
+    def stall(self, after_s: float, for_s: float) -> None:
+        me = os.getpid()
+        subprocess.Popen(
+            ["/bin/sh", "-c", f"sleep {after_s}; kill -STOP {me}; sleep {for_s}; kill -CONT {me}"]
+        )
+
+    def later(self, after_s: float, action: Callable[[], None]) -> None:
+        self.started.append(threading.Timer(after_s, action))
+        self.started[-1].start()
+
+
+def paper_bench(config: GpioConfig) -> PaperBench:
+    clock = TickingClock()
+    lines = PaperLines(clock)
+    return PaperBench(config, clock, lines, PacedDriver(config, clock, lines))
+
+
+def kernel_bench(config: GpioConfig, backend: Backend) -> KernelBench:
+    config = config.model_copy(update={"backend": backend})
+    clock = SystemClock()
+    driver = open_driver(config, clock)
+    (TRACE / "trace").write_text("")
+    (TRACE / "events/gpio/gpio_value/enable").write_text("1")
+    return KernelBench(config, clock, driver)
+
+
+@pytest.fixture
+def config() -> GpioConfig:
+    # A slow driver's, so that what the data sheet asks for shows on the wire.
+    return GpioConfig(
+        step_pin=STEP,
+        dir_pin=DIR,
+        enable_pin=EN,
+        end_stop=EndStopConfig(pin=STOP),
+        pulse_s=5e-5,
+        dir_setup_s=1e-3,
+    )
+
+
+@pytest.fixture(params=["paper", *os.environ.get("WORMFOCUS_GPIO_BACKENDS", "").split()])
+def bench(request: pytest.FixtureRequest, config: GpioConfig) -> Iterator[Bench]:
+    bench: Bench = paper_bench(config) if request.param == "paper" else kernel_bench(config, request.param)
+    yield bench
+    bench.driver.close()
+
+
+@pytest.fixture
+def paper_in_real_time(config: GpioConfig) -> tuple[PacedDriver, PaperLines]:
+    """For what needs a second thread."""
+    lines = PaperLines(SystemClock())
+    return PacedDriver(config, SystemClock(), lines), lines
+
+
+class Player:
+    """Moves as an axis makes them: planned, cut into chunks, and stretched by what was late."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.asked_s: list[float] = []
+        self.late_s = 0.0
+
+    def move(self, steps: int, until: Callable[[], bool] = lambda: False) -> int:
+        """Make `steps` steps, forward above 0, unless `until` says so between chunks; return those made."""
+        profile = plan_move(0.0, 0.0, 0.0, abs(steps), SPEED, ACCELERATION)
+        times = np.linspace(0.0, profile.end_s, 200_001)
+        positions = np.array([profile.position_at(t) for t in times])
+        due_s = np.interp(np.arange(abs(steps)) + 0.5, positions, times)
+        start_s, made = self.bench.clock.now() + 0.02, 0
+        self.late_s = 0.0
+        while made < due_s.size and not until():
+            end = max(made + 1, int(np.searchsorted(due_s, due_s[made] + CHUNK_S)))
+            played = self.bench.driver.play(Pulses(steps > 0, start_s + self.late_s + due_s[made:end]))
+            self.asked_s.extend(due_s[made : made + played.count])
+            self.late_s += played.late_s
+            short = played.count < end - made
+            made += played.count
+            if short:
+                break
+        return made
+
+
+@pytest.fixture
+def player(bench: Bench) -> Player:
+    return Player(bench)
