@@ -41,7 +41,8 @@ class BufferLoans:
                 return np.array(mapped.array)
         request.acquire()
         mapped = self._mapped_array(request, stream, reshape=False, write=False).__enter__()
-        pixels: Picture = np.frombuffer(mapped.array, np.uint8)
+        # Of a memoryview: of an array, views would name that array as their base, and not this one.
+        pixels: Picture = np.frombuffer(memoryview(mapped.array), np.uint8)
         pixels.flags.writeable = False
         self._lent += 1
         # Views of views keep this very array, which is the one that has the buffer as its memory.

@@ -118,7 +118,9 @@ def check_lens(frames, axis):
     positions = [f.lens_steps for f in frames]
     assert moving > 0, "no frame was taken while the lens moved"
     assert min(positions) < 40 < max(positions), positions
-    return f"{moving} of {len(frames)} frames while the lens moved, {min(positions):.0f} to {max(positions):.0f}"
+    return (
+        f"{moving} of {len(frames)} frames while the lens moved, {min(positions):.0f} to {max(positions):.0f}"
+    )
 
 
 def check_tracker(frame):
@@ -219,7 +221,9 @@ def check_release(axis):
 def report(check, *arguments):
     start = time.monotonic()
     said = check(*arguments)
-    print(f"ok {check.__name__.removeprefix('check_')}: {said}  [{time.monotonic() - start:.1f} s]", flush=True)
+    print(
+        f"ok {check.__name__.removeprefix('check_')}: {said}  [{time.monotonic() - start:.1f} s]", flush=True
+    )
 
 
 def main():
