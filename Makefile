@@ -4,6 +4,7 @@
 #   make test     the whole test suite, training and export included
 #   make check    what a change must pass: lint, types, layers, test
 #   make test-gpio  every GPIO library against a real kernel, in a small emulated machine (Debian, QEMU)
+#   make test-camera  the real picamera2 on libcamera's virtual camera, in the same machine
 #
 # The interpreter is the first of these that runs and is of a supported version; PYTHON=... overrides it.
 ifndef PYTHON
@@ -24,7 +25,7 @@ TORCH_INDEX ?=
 # Libraries that start a thread per core fight each other on small machines.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-gpio check lint types layers format wheel test-lowest lowest bench clean
+.PHONY: help demo test test-gpio test-camera check lint types layers format wheel test-lowest lowest bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -79,6 +80,9 @@ format: $(VENV)/full.stamp
 # The script's exit status is 77 when it cannot run here, and its last line says why; make's own is then 2.
 test-gpio: $(VENV)/base.stamp
 	bash tests/vm/gpio.sh $(BIN)/python
+
+test-camera: $(VENV)/base.stamp
+	bash tests/vm_camera/camera.sh $(BIN)/python
 
 # The lower bounds of pyproject.toml are promises: the rig's packages are tested on exactly those versions.
 LOWEST := .venv-lowest

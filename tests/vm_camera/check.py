@@ -13,7 +13,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-
 import picture
 
 PICTURE = picture.write("/run/pictures")
@@ -151,7 +150,8 @@ def check_stall(camera):
     camera._device.handle.camera.stop()
     # Frames that were complete by then may still come.
     last_s = time.monotonic()
-    for frame in frames:
+    while True:
+        frame = next(frames)
         if RECORDS.said:
             break
         last_s = time.monotonic()
@@ -165,7 +165,7 @@ def check_stall(camera):
     for _ in range(5):
         check_colours(next(frames))
     assert camera.stalls == 1
-    return f"noticed {noticed_s:.2f} s after the last frame, the next one {back_s:.2f} s after it, index +{missed}"
+    return f"noticed {noticed_s:.2f} s after the last frame, next frame {back_s:.2f} s after it, +{missed}"
 
 
 def check_giving_up(axis):
@@ -173,13 +173,13 @@ def check_giving_up(axis):
     frames = camera.frames()
     next(frames)
     camera._device.handle.camera.stop()
-    last_s = time.monotonic()
+    last_s, said = time.monotonic(), ""
     try:
         for _ in frames:
             last_s = time.monotonic()
     except CameraStalled as error:
-        took_s = time.monotonic() - last_s
-        assert "check its cable" in str(error)
+        took_s, said = time.monotonic() - last_s, str(error)
+    assert "check its cable" in said
     assert took_s < 2.0 + RIG.picamera.restart_timeout_s, took_s
     return f"CameraStalled {took_s:.2f} s after the last frame, the camera's release included"
 
@@ -213,7 +213,7 @@ def check_release(axis):
         camera.close()
         camera.close()
         gc.collect()
-        counts.append(len(os.listdir("/proc/self/fd")))
+        counts.append(len(list(Path("/proc/self/fd").iterdir())))
     assert counts[2] <= counts[1], f"open files after each: {counts}"
     return f"opened and closed three times, open files after each: {counts}"
 

@@ -1,7 +1,7 @@
 """picamera2 on libcamera's virtual camera: what a Pi's camera has and this one lacks.
 
-Everything else is the real thing: requests, buffers from a DMA heap, threads, start, stop, release. The camera
-is not a Raspberry Pi's, so that it has one format (NV12), and no exposure, gain or crop to set.
+Everything else is the real thing: requests, buffers from a DMA heap, threads, start, stop, release. The
+camera is not a Raspberry Pi's, so that it has one format (NV12), and no exposure, gain or crop to set.
 """
 
 import mmap

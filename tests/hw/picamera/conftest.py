@@ -1,7 +1,7 @@
 """A picamera2 without a camera: its threads, requests, padded buffers and metadata, and its faults.
 
-Only what the real one (0.3.38) does is here: a request goes back to the camera when its last user has released
-it, a camera without free buffers sends nothing, controls reach the picture some frames after they were set,
+Only what the real one (0.3.38) does is here: a request goes back to the camera when its last user has
+released it, a camera without free buffers sends nothing, controls reach the picture some frames after they were set,
 what the camera cannot do is adjusted without a word, and a stall is silent.
 """
 
@@ -55,7 +55,7 @@ class Scene:
         self.clock = time.CLOCK_MONOTONIC
         self.opened = 0
         self.open_now = 0
-        self.closed_cameras: list["Picamera2"] = []
+        self.closed_cameras: list[Picamera2] = []
         self.lock = threading.Lock()
 
 

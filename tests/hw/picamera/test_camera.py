@@ -254,9 +254,8 @@ def test_a_stalled_camera_is_restarted_with_the_same_exposure_and_colours(open_c
     repair = threading.Timer(0.4, scene.stalled.clear)
     repair.start()
     start_s = time.monotonic()
-    for frame in source:
-        if camera.stalls:
-            break
+    while not camera.stalls:
+        frame = next(source)
     took_s = time.monotonic() - start_s
     assert 0.3 < took_s < 2.5
     assert scene.opened == 2
@@ -300,10 +299,11 @@ def test_without_restarts_a_stall_is_an_error_within_the_timeout(open_camera, sc
     next(source)
     scene.stalled.set()
     start_s = time.monotonic()
+    # One frame may be waiting still.
     with pytest.raises(CameraStalled, match=r"no frame for 0\.3 s"):
         for _ in source:
-            start_s = time.monotonic()
-    assert 0.2 < time.monotonic() - start_s < 1.0
+            pass
+    assert 0.25 < time.monotonic() - start_s < 1.0
 
 
 def test_a_camera_that_does_not_open_again_at_once_is_tried_again(open_camera, scene):
