@@ -4,7 +4,8 @@
 #   make test     the whole test suite, training and export included
 #   make check    what a change must pass: lint, types, layers, test
 #   make test-gpio  every GPIO library against a real kernel, in a small emulated machine (Debian, QEMU)
-#   make test-camera  the real picamera2 on libcamera's virtual camera, in the same machine
+#   make test-camera  the real picamera2 on libcamera's virtual camera, in the same machine;
+#                   WHERE=--here without the machine, on this kernel
 #
 # The interpreter is the first of these that runs and is of a supported version; PYTHON=... overrides it.
 ifndef PYTHON
@@ -82,7 +83,7 @@ test-gpio: $(VENV)/base.stamp
 	bash tests/vm/gpio.sh $(BIN)/python
 
 test-camera: $(VENV)/base.stamp
-	bash tests/vm_camera/camera.sh $(BIN)/python
+	bash tests/vm_camera/camera.sh $(BIN)/python $(WHERE)
 
 # The lower bounds of pyproject.toml are promises: the rig's packages are tested on exactly those versions.
 LOWEST := .venv-lowest

@@ -2,20 +2,32 @@
 
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hw.picamera.newest import give_back
+
 __all__ = ["BufferLoans", "luma_of", "rgb_of"]
 
 Picture = NDArray[np.uint8]
 
 
+@dataclass(slots=True)
+class _Loan:
+    """A request whose buffers are shown by so many arrays."""
+
+    request: Any
+    mapped: list[Any]
+    arrays: int
+
+
 class BufferLoans:
-    """Lends a camera's buffers as arrays; a buffer goes back when nothing shows its pixels any more.
+    """Lends the buffers of requests as arrays; they go back when nothing shows their pixels any more.
 
     A frame may be kept for as long as anybody likes. When so many are kept that the camera would run out of
     buffers, the next ones are copied.
@@ -23,7 +35,7 @@ class BufferLoans:
     Parameters
     ----------
     mapped_array : picamera2's `MappedArray`
-    limit : arrays on loan at a time
+    limit : requests on loan at a time
     """
 
     def __init__(self, mapped_array: Callable[..., Any], limit: int) -> None:
@@ -31,31 +43,43 @@ class BufferLoans:
         self._limit = limit
         self._lent = 0
         # An array may die in any thread, also in the middle of picamera2's own work: only note it there.
-        self._returned: deque[tuple[Any, Any]] = deque()
+        self._returned: deque[_Loan] = deque()
 
-    def borrow(self, request: Any, stream: str) -> Picture:
-        """Return a stream's buffer of a request as (N,) uint8, read-only."""
+    def borrow(self, request: Any, streams: Sequence[str]) -> list[Picture]:
+        """Return the buffers of these streams of a request, each (N,) uint8 and read-only."""
         self.settle()
         if self._lent >= self._limit:
-            with self._mapped_array(request, stream, reshape=False, write=False) as mapped:
-                return np.array(mapped.array)
+            return [self._copy(request, stream) for stream in streams]
         request.acquire()
-        mapped = self._mapped_array(request, stream, reshape=False, write=False).__enter__()
-        # Of a memoryview: of an array, views would name that array as their base, and not this one.
-        pixels: Picture = np.frombuffer(memoryview(mapped.array), np.uint8)
-        pixels.flags.writeable = False
         self._lent += 1
-        # Views of views keep this very array, which is the one that has the buffer as its memory.
-        weakref.finalize(pixels, self._returned.append, (mapped, request)).atexit = False
-        return pixels
+        loan = _Loan(request, [], len(streams))
+        lent = []
+        for stream in streams:
+            mapped = self._mapped_array(request, stream, reshape=False, write=False).__enter__()
+            loan.mapped.append(mapped)
+            # Of a memoryview: of an array, views would name that array as their base, and not this one.
+            pixels: Picture = np.frombuffer(memoryview(mapped.array), np.uint8)
+            pixels.flags.writeable = False
+            weakref.finalize(pixels, self._returned.append, loan).atexit = False
+            lent.append(pixels)
+        return lent
 
     def settle(self) -> None:
         """Give back what nobody shows any more."""
         while self._returned:
-            mapped, request = self._returned.popleft()
-            self._lent -= 1
-            mapped.__exit__(None, None, None)
-            request.release()
+            loan = self._returned.popleft()
+            loan.arrays -= 1
+            if loan.arrays == 0:
+                for mapped in loan.mapped:
+                    mapped.__exit__(None, None, None)
+                give_back(loan.request)
+                self._lent -= 1
+
+    def _copy(self, request: Any, stream: str) -> Picture:
+        with self._mapped_array(request, stream, reshape=False, write=False) as mapped:
+            copy: Picture = np.array(mapped.array)
+        copy.flags.writeable = False
+        return copy
 
 
 def rgb_of(buffer: Picture, stream: dict[str, Any]) -> Picture:

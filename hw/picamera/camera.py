@@ -17,6 +17,7 @@ from hw.picamera.buffers import BufferLoans, luma_of, rgb_of
 from hw.picamera.config import PicameraConfig
 from hw.picamera.device import Device, load_picamera2
 from hw.picamera.layout import lay_out
+from hw.picamera.newest import give_back
 from hw.picamera.sensor_clock import SensorClock
 
 __all__ = ["PiCamera"]
@@ -83,19 +84,18 @@ class PiCamera:
         """
         while (device := self._device) is not None:
             self._loans.settle()
-            request = device.newest.take(self._last_s + self._camera.stall_timeout_s - time.monotonic())
+            request = device.newest.take(self._camera.stall_timeout_s)
             if request is None:
                 # Closed from another thread, or stalled.
                 if self._device is not None:
                     self._recover(device)
                 continue
-            self._last_s = time.monotonic()
-            if self._last_s - self._restarted_s > _FORGIVEN_AFTER * self._camera.stall_timeout_s:
+            if time.monotonic() - self._restarted_s > _FORGIVEN_AFTER * self._camera.stall_timeout_s:
                 self._restarts = 0
             try:
                 frame = self._frame(request)
             finally:
-                request.release()
+                give_back(request)
             yield frame
             # Nothing here may keep the buffers of a frame that the caller has let go.
             del frame
@@ -114,11 +114,8 @@ class PiCamera:
     def _use(self, device: Device) -> None:
         self._device = device
         self._streams = device.streams
-        # A picture and its preview are two loans of one request.
-        per_request = 1 if self._layout.preview is None else 2
-        limit = max(0, self._section.buffers - _CAMERA_BUFFERS) * per_request
+        limit = self._section.buffers - _CAMERA_BUFFERS
         self._loans = BufferLoans(self._library.MappedArray, limit)
-        self._last_s = time.monotonic()
 
     def _frame(self, request: Any) -> Frame:
         metadata = request.get_metadata()
@@ -128,11 +125,11 @@ class PiCamera:
         first_row_s = self._sensor_clock.seconds(stamp_ns) - exposure_s
         readout_s = self._section.readout_s
         start_s = first_row_s + readout_s / 2
-        preview = None
-        if self._layout.preview is not None:
-            preview = luma_of(self._loans.borrow(request, "lores"), self._streams["lores"])
+        names = ["main"] if self._layout.preview is None else ["main", "lores"]
+        picture, *second = self._loans.borrow(request, names)
+        preview = luma_of(second[0], self._streams["lores"]) if second else None
         return Frame(
-            rgb_of(self._loans.borrow(request, "main"), self._streams["main"]),
+            rgb_of(picture, self._streams["main"]),
             self._next_index(stamp_ns),
             start_s,
             exposure_s,
@@ -188,8 +185,7 @@ class PiCamera:
             )
         if failed:
             _log.warning("%s", failed[0])
-            # The next stall, at once, is the next try.
-            self._last_s = time.monotonic() - timeout_s
+            # The closed camera has no frames: the next stall comes at once, and is the next try.
             return
         self._use(renewed[0])
         _log.warning("camera: runs again after %.1f s", time.monotonic() - self._restarted_s)

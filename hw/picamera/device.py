@@ -11,7 +11,7 @@ from hw.errors import CameraUnavailable
 from hw.picamera.config import PicameraConfig
 from hw.picamera.exposure import Locked, lock_from, settled, start_controls
 from hw.picamera.layout import Layout, Rectangle
-from hw.picamera.newest import NewestRequest
+from hw.picamera.newest import NewestRequest, give_back
 
 __all__ = ["Device", "load_picamera2"]
 
@@ -65,7 +65,6 @@ class Device:
         locked: Locked | None = None,
     ) -> None:
         self._camera, self._section, self._layout = camera, section, layout
-        self.newest = NewestRequest()
         self.locked = locked
         try:
             self.handle = library.Picamera2(section.number)
@@ -76,6 +75,7 @@ class Device:
                 f"camera {section.number}: does not open ({_first_cause(error)}); check its cable, and that "
                 "no other program uses it"
             ) from error
+        self.newest = NewestRequest()
         try:
             self._configure()
             self._start()
@@ -238,7 +238,7 @@ class Device:
         end = time.monotonic() + seconds
         count = 0
         while count == 0 or time.monotonic() < end:
-            request = self.newest.take(end - time.monotonic())
+            request = self.newest.take(seconds)
             if request is None:
                 if count == 0:
                     raise self._mute(seconds)
@@ -246,7 +246,7 @@ class Device:
             try:
                 metadata = request.get_metadata()
             finally:
-                request.release()
+                give_back(request)
             count += 1
             yield metadata
 

@@ -55,4 +55,5 @@ echo 'PixelFormat = type("PixelFormat", (), {"__getattr__": lambda self, name: n
 LIBRARIES=$ROOT/usr/lib/x86_64-linux-gnu
 PYTHONHOME=$ROOT/usr "$LIBRARIES/ld-linux-x86-64.so.2" --library-path "$LIBRARIES" "$ROOT/usr/bin/python3.13" \
     -m compileall -q -s "$ROOT" "$ROOT/opt/site" "$ROOT/usr/lib/python3.13" "$ROOT/usr/lib/python3" > /dev/null || true
+mkdir -p "$ROOT"/{proc,dev,sys,run,tmp}
 touch "$ROOT/done"

@@ -7,13 +7,33 @@ camera is not a Raspberry Pi's, so that it has one format (NV12), and no exposur
 import mmap
 import os
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import libcamera
 import picamera2
-from picamera2.allocators import DmaAllocator
+from picamera2.allocators import DmaAllocator, dmaallocator
+from picamera2.dma_heap import UniqueFD
 
 FPS = 20.0
+HEAP = Path("/dev/dma_heap/linux,cma")
+
+
+class MemoryFiles:
+    """Stands in for the kernel's DMA heap where there is none: buffers in ordinary memory, never out of step."""
+
+    def alloc(self, name, size):
+        fd = os.memfd_create(name)
+        os.ftruncate(fd, size)
+        return UniqueFD(fd)
+
+    def close(self):
+        pass
+
+
+if not HEAP.exists():
+    dmaallocator.DmaHeap = MemoryFiles
+    dmaallocator.fcntl = SimpleNamespace(ioctl=lambda *_: 0)
 
 
 class TwoPlaneAllocator(DmaAllocator):

@@ -1,8 +1,8 @@
 """A picamera2 without a camera: its threads, requests, padded buffers and metadata, and its faults.
 
 Only what the real one (0.3.38) does is here: a request goes back to the camera when its last user has
-released it, a camera without free buffers sends nothing, controls reach the picture some frames after they were set,
-what the camera cannot do is adjusted without a word, and a stall is silent.
+released it, a camera without free buffers sends nothing, controls reach the picture some frames after they
+were set, what the camera cannot do is adjusted without a word, and a stall is silent.
 """
 
 import threading
@@ -35,6 +35,7 @@ class Scene:
     stalled : no frames come although the camera runs
     hangs_in_close : closing does not return while set
     refuses_to_open : opening fails this many times
+    refuses_buffers : libcamera has stopped behind picamera2's back, and takes no buffer back
     brightness : exposure in microseconds times gain that the automatic exposure aims at
     """
 
@@ -43,6 +44,7 @@ class Scene:
         self.stalled = threading.Event()
         self.hangs_in_close = threading.Event()
         self.refuses_to_open = 0
+        self.refuses_buffers = False
         self.brightness = 8000.0
         self.white = (1.8, 2.2)
         self.gains = (1.0, 16.0)
@@ -77,6 +79,8 @@ class CompletedRequest:
             if self._uses < 0:
                 raise RuntimeError("CompletedRequest: lock now has negative ref_count")
             if self._uses == 0:
+                if self._camera.scene.refuses_buffers:
+                    raise RuntimeError("Failed to queue request: Permission denied")
                 self._camera.free.append(self.slot)
 
     def get_metadata(self) -> dict[str, Any]:

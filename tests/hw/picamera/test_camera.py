@@ -56,8 +56,10 @@ def test_a_frame_shows_the_cameras_own_memory_and_cannot_be_written(open_camera)
         frame.pixels[0, 0] = 0
 
 
-def test_kept_frames_stay_what_they_were_and_never_starve_the_camera(open_camera, scene):
-    camera = open_camera(buffers=6)
+@pytest.mark.parametrize("main_format", ["BGR888", "NV12"])
+def test_kept_frames_stay_what_they_were_and_never_starve_the_camera(open_camera, scene, main_format):
+    # Of an NV12 picture only the preview is on loan.
+    camera = open_camera(buffers=6, main_format=main_format)
     source, kept, shown = camera.frames(), [], []
     for number in range(12):
         scene.picture = np.full_like(scene.picture, 10 + number)
@@ -67,6 +69,7 @@ def test_kept_frames_stay_what_they_were_and_never_starve_the_camera(open_camera
         kept.append(frame)
         shown.append(int(frame.pixels[0, 0, 0]))
     assert [int(f.pixels[-1, -1, 2]) for f in kept] == shown == list(range(10, 22))
+    assert [int(f.preview[-1, -1]) for f in kept] == shown
     assert camera.stalls == 0
 
 
@@ -294,6 +297,21 @@ def test_a_camera_that_stays_stalled_is_given_up(open_camera, scene):
     assert scene.open_now == 0
 
 
+def test_a_frame_from_before_a_stall_is_not_passed_off_as_new(open_camera, scene):
+    camera = open_camera()
+    source = camera.frames()
+    next(source)
+    # One more frame comes and waits; then the camera stalls while nobody looks.
+    time.sleep(0.1)
+    scene.stalled.set()
+    time.sleep(0.6)
+    threading.Timer(0.1, scene.stalled.clear).start()
+    asked_s = time.monotonic()
+    frame = next(source)
+    assert frame.exposure_start_s > asked_s
+    assert camera.stalls == 1
+
+
 def test_without_restarts_a_stall_is_an_error_within_the_timeout(open_camera, scene):
     source = open_camera(restarts=0).frames()
     next(source)
@@ -304,6 +322,18 @@ def test_without_restarts_a_stall_is_an_error_within_the_timeout(open_camera, sc
         for _ in source:
             pass
     assert 0.25 < time.monotonic() - start_s < 1.0
+
+
+def test_a_camera_that_takes_no_buffers_back_is_a_stalled_camera(open_camera, scene):
+    camera = open_camera(restarts=0)
+    source = camera.frames()
+    kept = [next(source) for _ in range(2)]
+    scene.stalled.set()
+    scene.refuses_buffers = True
+    kept.clear()
+    with pytest.raises(CameraStalled, match="no frame for"):
+        for _ in source:
+            pass
 
 
 def test_a_camera_that_does_not_open_again_at_once_is_tried_again(open_camera, scene):
