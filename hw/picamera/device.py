@@ -9,7 +9,7 @@ from typing import Any
 from hw.config import CameraConfig
 from hw.errors import CameraUnavailable
 from hw.picamera.config import PicameraConfig
-from hw.picamera.exposure import Locked, lock_from, settled, start_controls
+from hw.picamera.exposure import Locked, lock_from, measured, settled, start_controls
 from hw.picamera.layout import Layout, Rectangle
 from hw.picamera.newest import NewestRequest, give_back
 
@@ -88,6 +88,11 @@ class Device:
         """Configuration of the streams as the camera runs them: format, size and stride of each."""
         return dict(self.handle.camera_configuration())
 
+    @property
+    def _preview_format(self) -> str:
+        """Brightness apart from colours; what scales pictures in a Pi 4 or older gives nothing else."""
+        return "YUV420" if self._section.main_format == "BGR888" else self._section.main_format
+
     def close(self) -> None:
         """Stop and release the camera."""
         self.newest.close()
@@ -96,11 +101,11 @@ class Device:
 
     def _configure(self) -> None:
         section, layout = self._section, self._layout
-        preview_format = "YUV420" if section.main_format == "BGR888" else section.main_format
+        preview = layout.preview
         try:
             configuration = self.handle.create_preview_configuration(
                 main={"size": layout.main, "format": section.main_format},
-                lores=None if layout.preview is None else {"size": layout.preview, "format": preview_format},
+                lores=None if preview is None else {"size": preview, "format": self._preview_format},
                 raw=None,
                 sensor={"output_size": layout.sensor},
                 buffer_count=section.buffers,
@@ -123,7 +128,7 @@ class Device:
         streams = self.streams
         asked = {"main": (self._layout.main, self._section.main_format)}
         if self._layout.preview is not None:
-            asked["lores"] = (self._layout.preview, streams["lores"]["format"])
+            asked["lores"] = (self._layout.preview, self._preview_format)
         for name, (size, format_) in asked.items():
             given = streams[name]
             if tuple(given["size"]) != size or given["format"] != format_:
@@ -195,10 +200,18 @@ class Device:
         section, history = self._section, list[Mapping[str, Any]]()
         fixed = section.exposure == "fixed" and section.colour_gains is not None
         for metadata in self._metadata(section.auto_timeout_s):
+            # The first frames after a start may say nothing of it yet.
+            if not measured(metadata):
+                continue
             history.append(metadata)
             if fixed or settled(history):
                 break
         else:
+            if not history:
+                raise CameraUnavailable(
+                    f"camera {section.number}: does not say how it exposed; update libcamera, or set "
+                    "picamera.exposure to camera"
+                )
             _log.warning(
                 "camera: exposure and white balance have not settled in %g s; locked as they are",
                 section.auto_timeout_s,
@@ -213,7 +226,7 @@ class Device:
             )
         self.handle.set_controls(self.locked.controls())
         for metadata in self._metadata(section.start_timeout_s):
-            if self.locked.applied(metadata):
+            if measured(metadata) and self.locked.applied(metadata):
                 return metadata
         raise CameraUnavailable(
             f"camera {section.number}: does not keep to {self.locked.exposure_us} us at gain "

@@ -10,7 +10,7 @@ from typing import Any
 
 from hw.picamera.config import PicameraConfig
 
-__all__ = ["Locked", "lock_from", "settled", "start_controls"]
+__all__ = ["Locked", "lock_from", "measured", "settled", "start_controls"]
 
 # The camera's own search is over when its last so many frames agree to this share.
 _SETTLED_FRAMES = 5
@@ -69,6 +69,11 @@ def start_controls(exposure_s: float, section: PicameraConfig) -> dict[str, Any]
     if section.colour_gains is None:
         return controls | {"AwbEnable": True}
     return controls | {"AwbEnable": False, "ColourGains": section.colour_gains}
+
+
+def measured(metadata: Mapping[str, Any]) -> bool:
+    """Whether a frame's metadata say how it was exposed and how its colours were made."""
+    return {"ExposureTime", "AnalogueGain", "ColourGains"} <= metadata.keys()
 
 
 def settled(frames: Sequence[Mapping[str, Any]]) -> bool:

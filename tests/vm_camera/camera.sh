@@ -30,7 +30,7 @@ cp -r "$REPO"/{hw,edge,calibration} "$REPO"/tests/vm_camera "$ROOT/opt/wormfocus
 mkdir -p "$ROOT/usr/share/libcamera/pipeline/virtual"
 cp "$REPO/tests/vm_camera/virtual.yaml" "$ROOT/usr/share/libcamera/pipeline/virtual/virtual.yaml"
 cat > "$ROOT/opt/run.sh" <<'RUN'
-export PATH=/usr/bin:/usr/sbin HOME=/run TMPDIR=/run LC_ALL=C.UTF-8 PYTHON_COLORS=0 OMP_NUM_THREADS=1
+export PATH=/usr/bin:/usr/sbin HOME=/run TMPDIR=/run LC_ALL=C PYTHONUTF8=1 PYTHON_COLORS=0 OMP_NUM_THREADS=1
 export PYTHONPATH=/opt/site:/opt/wormfocus:/opt/wormfocus/vm_camera PYTHONDONTWRITEBYTECODE=1
 # picamera2 takes its buffers from the heap of that name, which a Pi's kernel has.
 [ ! -e /dev/dma_heap/system ] || ln -s system /dev/dma_heap/linux,cma || true

@@ -185,7 +185,7 @@ def check_stall(camera, stall):
     assert camera.stalls == before_stalls + 1
     del held
     return (
-        f"{stall.__name__}: noticed {noticed_s:.2f} s after the last frame, the next frame {back_s:.2f} s after "
+        f"{stall.__name__}: noticed {noticed_s:.2f} s after the last frame, next frame {back_s:.2f} s after "
         f"it, index +{missed}"
     )
 

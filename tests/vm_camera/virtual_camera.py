@@ -20,7 +20,7 @@ HEAP = Path("/dev/dma_heap/linux,cma")
 
 
 class MemoryFiles:
-    """Stands in for the kernel's DMA heap where there is none: buffers in ordinary memory, never out of step."""
+    """Stands in for the kernel's DMA heap where there is none, with buffers in ordinary memory."""
 
     def alloc(self, name, size):
         fd = os.memfd_create(name)

@@ -247,6 +247,9 @@ class Picamera2:
             colours = tuple(g * (1 + 0.5**self._frame) for g in self.scene.white)
         crop = self._active.get("ScalerCrop", self.scene.native)
         crop = (crop[0] + self.scene.crop_error_px, *crop[1:])
+        if self._frame == 1:
+            # The first frame is out before anything was measured.
+            return metadata
         return metadata | {
             "ExposureTime": int(exposure) - int(exposure) % 19,
             "AnalogueGain": gain,
