@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from hw.clock import SystemClock
 from hw.config import load_rig
+from hw.drive import DriveConfig
 from hw.gpio.config import GpioConfig
 from hw.gpio.lgpio_lines import import_tidily
 from hw.gpio.opening import open_driver
@@ -67,14 +68,13 @@ class NoWire:
         """Nothing is held."""
 
 
-def open_case(backend: str, config: GpioConfig) -> tuple[StepDriver, Record]:
+def open_case(backend: str, config: GpioConfig, drive: DriveConfig) -> tuple[StepDriver, Record]:
     """Return a driver, and what gives the times at which STEP rose."""
     if backend == "no wire":
         lines = NoWire(config.step_pin)
-        return PacedDriver(config, SystemClock(), lines), lambda: np.array(lines.rising_s)
-    driver = open_driver(
-        GpioConfig.model_validate({**config.model_dump(), "backend": backend}), SystemClock()
-    )
+        return PacedDriver(config, drive, SystemClock(), lines), lambda: np.array(lines.rising_s)
+    chosen = GpioConfig.model_validate({**config.model_dump(), "backend": backend})
+    driver = open_driver(chosen, drive, SystemClock())
     return driver, kernel_record(config.step_pin)
 
 
@@ -175,10 +175,16 @@ def in_real_time(work: Callable[[], None]) -> str | None:
 
 
 def steady(
-    backend: str, config: GpioConfig, rate: float, scheduling: str, beside: str, seconds: float
+    backend: str,
+    config: GpioConfig,
+    drive: DriveConfig,
+    rate: float,
+    scheduling: str,
+    beside: str,
+    seconds: float,
 ) -> dict[str, Any]:
     """Row for one back end at one rate."""
-    driver, record = open_case(backend, config)
+    driver, record = open_case(backend, config, drive)
     row: dict[str, Any] = {"case": f"{backend}, {rate:g} steps/s, {scheduling}, beside it {beside}"}
     row |= {"backend": backend, "rate_steps_s": rate, "scheduling": scheduling, "beside": beside}
     try:
@@ -193,14 +199,14 @@ def steady(
         driver.close()
 
 
-def waves(config: GpioConfig, rate: float, beside: str, seconds: float) -> dict[str, Any]:
+def waves(config: GpioConfig, drive: DriveConfig, rate: float, beside: str, seconds: float) -> dict[str, Any]:
     """Row for lgpio's own timing, for comparison: waves of a chunk each, queued two deep in its thread."""
     lgpio = import_tidily("lgpio")
     handle = lgpio.gpiochip_open(0)
     pins = [config.step_pin, config.dir_pin]
     lgpio.group_claim_output(handle, pins, [0, 0])
     record = kernel_record(config.step_pin)
-    high_us, interval_us = round(config.pulse_s * 1e6), round(1e6 / rate)
+    high_us, interval_us = round(drive.pulse_s * 1e6), round(1e6 / rate)
     size = max(1, int(rate * CHUNK_S))
     chunk = [lgpio.pulse(1, 1, high_us), lgpio.pulse(0, 1, interval_us - high_us)] * size
     full = lgpio.tx_room(handle, pins[0], lgpio.TX_WAVE)
@@ -244,24 +250,24 @@ def main() -> int:
     rig = load_rig("worm_tracker")
     if rig.gpio is None:
         parser.error("the rig worm_tracker has no gpio section")
-    config, speed = rig.gpio, rig.axis.max_speed_steps_s
+    config, drive, speed = rig.gpio, rig.axis.drive, rig.axis.max_speed_steps_s
     backends = os.environ.get("WORMFOCUS_GPIO_BACKENDS", "").split() or ["no wire"]
     rows = []
     for backend in backends:
         for rate in (speed, 1000.0, 2000.0):
             for scheduling in ("ordinary", "SCHED_FIFO"):
-                rows.append(steady(backend, config, rate, scheduling, "nothing", options.seconds))
+                rows.append(steady(backend, config, drive, rate, scheduling, "nothing", options.seconds))
                 print_rows(rows[-1:])
         for beside in (
             "a Python thread",
             "a Python thread, switch interval 0.5 ms",
             "a stall of 50 ms every 0.5 s",
         ):
-            rows.append(steady(backend, config, speed, "ordinary", beside, options.seconds))
+            rows.append(steady(backend, config, drive, speed, "ordinary", beside, options.seconds))
             print_rows(rows[-1:])
     if "lgpio" in backends:
         for beside in ("nothing", "a Python thread", "a stall of 50 ms every 0.5 s"):
-            rows.append(waves(config, speed, beside, options.seconds))
+            rows.append(waves(config, drive, speed, beside, options.seconds))
             print_rows(rows[-1:])
     if options.json is not None:
         write_report(options.json, rows)

@@ -36,7 +36,7 @@ if [ ! -e "$LIBRARIES/done" ]; then
 fi
 BACKENDS=gpiod
 [ -e "$LIBRARIES/lgpio.py" ] && BACKENDS="gpiod lgpio rpi"
-[ $# -gt 0 ] || set -- -m pytest -p no:cacheprovider -q tests/hw/gpio
+[ $# -gt 0 ] || set -- -m pytest -p no:cacheprovider -q tests/hw/gpio tests/hw/test_any_driver.py
 
 cat > "$VM/run.sh" <<RUN
 set -e
