@@ -174,17 +174,14 @@ def in_real_time(work: Callable[[], None]) -> str | None:
     return refused[0] if refused else None
 
 
+Parts = tuple[GpioConfig, DriveConfig]
+
+
 def steady(
-    backend: str,
-    config: GpioConfig,
-    drive: DriveConfig,
-    rate: float,
-    scheduling: str,
-    beside: str,
-    seconds: float,
+    backend: str, parts: Parts, rate: float, scheduling: str, beside: str, seconds: float
 ) -> dict[str, Any]:
     """Row for one back end at one rate."""
-    driver, record = open_case(backend, config, drive)
+    driver, record = open_case(backend, *parts)
     row: dict[str, Any] = {"case": f"{backend}, {rate:g} steps/s, {scheduling}, beside it {beside}"}
     row |= {"backend": backend, "rate_steps_s": rate, "scheduling": scheduling, "beside": beside}
     try:
@@ -250,24 +247,24 @@ def main() -> int:
     rig = load_rig("worm_tracker")
     if rig.gpio is None:
         parser.error("the rig worm_tracker has no gpio section")
-    config, drive, speed = rig.gpio, rig.axis.drive, rig.axis.max_speed_steps_s
+    parts, speed = (rig.gpio, rig.axis.drive), rig.axis.max_speed_steps_s
     backends = os.environ.get("WORMFOCUS_GPIO_BACKENDS", "").split() or ["no wire"]
     rows = []
     for backend in backends:
         for rate in (speed, 1000.0, 2000.0):
             for scheduling in ("ordinary", "SCHED_FIFO"):
-                rows.append(steady(backend, config, drive, rate, scheduling, "nothing", options.seconds))
+                rows.append(steady(backend, parts, rate, scheduling, "nothing", options.seconds))
                 print_rows(rows[-1:])
         for beside in (
             "a Python thread",
             "a Python thread, switch interval 0.5 ms",
             "a stall of 50 ms every 0.5 s",
         ):
-            rows.append(steady(backend, config, drive, speed, "ordinary", beside, options.seconds))
+            rows.append(steady(backend, parts, speed, "ordinary", beside, options.seconds))
             print_rows(rows[-1:])
     if "lgpio" in backends:
         for beside in ("nothing", "a Python thread", "a stall of 50 ms every 0.5 s"):
-            rows.append(waves(config, drive, speed, beside, options.seconds))
+            rows.append(waves(*parts, speed, beside, options.seconds))
             print_rows(rows[-1:])
     if options.json is not None:
         write_report(options.json, rows)
