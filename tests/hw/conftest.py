@@ -40,8 +40,9 @@ class DriverBench:
     Attributes
     ----------
     axis, clock, config : under test
-    edges : in the order of time; complete when the axis rests
-    timing_s : how much later than asked for an edge may be, s
+    edges : levels of the lines as the driver chip sees them (EN is low when on), by the rig's clock, in the
+        order of time; complete when the axis rests
+    timing_s : how much longer than asked for an interval may be, s
     early_s : how much shorter an interval may look in the record, s
     """
 
