@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from hw.clock import SystemClock
 from hw.config import load_rig
 from hw.drive import DriveConfig
+from hw.gpio.chips import find_chip, gpio_chips
 from hw.gpio.config import GpioConfig
 from hw.gpio.lgpio_lines import import_tidily
 from hw.gpio.opening import open_driver
@@ -199,7 +200,7 @@ def steady(
 def waves(config: GpioConfig, drive: DriveConfig, rate: float, beside: str, seconds: float) -> dict[str, Any]:
     """Row for lgpio's own timing, for comparison: waves of a chunk each, queued two deep in its thread."""
     lgpio = import_tidily("lgpio")
-    handle = lgpio.gpiochip_open(0)
+    handle = lgpio.gpiochip_open(find_chip(config.chip, gpio_chips()).number)
     pins = [config.step_pin, config.dir_pin]
     lgpio.group_claim_output(handle, pins, [0, 0])
     record = kernel_record(config.step_pin)
