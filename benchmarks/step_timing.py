@@ -7,7 +7,7 @@ figures are those of the programs and of the kernel, without the noise of a real
 
 The interval error is how far the time between two steps is from the one asked for. Exit status 1 when any
 interval of the back ends was shorter than asked, or when, at the reference rig's speed, with real-time
-scheduling and nothing else going on in the program, the error's 99th percentile exceeds a tenth of an interval.
+scheduling and nothing else going on in the program, the error's 99th percentile exceeds a tenth of it.
 """
 
 import argparse
@@ -84,7 +84,7 @@ class NoWire:
 
 
 class Forked:
-    """The timing alone in a process of its own, as `hw.gpio.apart` has it; its times come when it is closed."""
+    """The timing alone in a process of its own, as `hw.gpio.apart` has it; its times come in the end."""
 
     def __init__(self, parts: Parts) -> None:
         self._calls, theirs = Pipe()

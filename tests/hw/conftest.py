@@ -11,6 +11,7 @@ import pytest
 from hw.clock import Clock, SystemClock, VirtualClock
 from hw.config import AxisConfig
 from hw.drive import DriveConfig
+from hw.gpio.apart import ApartDriver
 from hw.gpio.config import Backend, GpioConfig
 from hw.gpio.opening import open_driver
 from hw.pump import CallPump, Pump, ThreadPump
@@ -117,14 +118,14 @@ def kernel_record() -> KernelRecord:
     return KernelRecord()
 
 
-def on_gpio(backend: Backend) -> Callable[[AxisConfig], DriverBench]:
+def on_gpio(backend: Backend, *, apart: bool = False) -> Callable[[AxisConfig], DriverBench]:
     """An axis on the lines of a real kernel's chip."""
     gpio = GpioConfig(backend=backend, step_pin=17, dir_pin=27, enable_pin=22)
     names: dict[int, Line] = {gpio.step_pin: "STEP", gpio.dir_pin: "DIR", gpio.enable_pin: "EN"}
 
     def open_bench(config: AxisConfig) -> DriverBench:
         clock, record = SystemClock(), KernelRecord()
-        driver = open_driver(gpio, config.drive, clock)
+        driver = ApartDriver(gpio, config.drive) if apart else open_driver(gpio, config.drive, clock)
         record.start()
         axis = StepperAxis(config, driver, clock, ThreadPump(clock))
         axis.confirm_position(0)
@@ -143,6 +144,7 @@ BENCHES: dict[str, Callable[[AxisConfig], DriverBench]] = {
     "simulated-virtual": simulated_in_virtual_time,
     "simulated-thread": simulated_in_real_time,
     **{name: on_gpio(name) for name in BACKENDS},
+    **{f"{name}-apart": on_gpio(name, apart=True) for name in BACKENDS[:1]},
 }
 
 
