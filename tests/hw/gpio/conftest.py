@@ -131,7 +131,7 @@ class KernelBench:
     record: Any
     clock: SystemClock
     driver: StepDriver
-    started: list[threading.Timer] = field(default_factory=list)
+    ending: list[Callable[[], object]] = field(default_factory=list)
 
     def edges(self) -> list[Edge]:
         return [Edge(*edge) for edge in self.record.edges()]
@@ -142,13 +142,15 @@ class KernelBench:
 
     def stall(self, after_s: float, for_s: float) -> None:
         me = os.getpid()
-        subprocess.Popen(
+        stalling = subprocess.Popen(
             ["/bin/sh", "-c", f"sleep {after_s}; kill -STOP {me}; sleep {for_s}; kill -CONT {me}"]
         )
+        self.ending.append(stalling.wait)
 
     def later(self, after_s: float, action: Callable[[], None]) -> None:
-        self.started.append(threading.Timer(after_s, action))
-        self.started[-1].start()
+        timer = threading.Timer(after_s, action)
+        timer.start()
+        self.ending.append(timer.join)
 
 
 def paper_bench(config: GpioConfig, drive: DriveConfig) -> PaperBench:
@@ -186,6 +188,8 @@ def bench(
         else kernel_bench(config, drive, kernel_record, request.param)
     )
     yield bench
+    for end in getattr(bench, "ending", []):
+        end()
     bench.driver.close()
 
 
