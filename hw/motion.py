@@ -78,22 +78,21 @@ class Profile:
         return self._segment(t).speed_at(t)
 
     def delayed(self, from_s: float, late_s: float) -> "Profile":
-        """Return this profile with a standstill of `late_s` at `from_s`: all that follows is later by it.
+        """Return the rest of this profile after a standstill of `late_s` at `from_s`: all of it comes later.
 
         The speed goes on as it was, for the intervals between the steps are to be kept.
         """
         if not self.segments or from_s >= self.end_s:
             return self
-        begun = [s for s in self.segments if s.start_s < from_s]
-        later = [replace(s, start_s=s.start_s + late_s) for s in self.segments if s.start_s >= from_s]
-        if begun:
-            position, speed = begun[-1].position_at(from_s), begun[-1].speed_at(from_s)
-            hold = Segment(from_s, position, 0.0, 0.0)
-            rest = Segment(from_s + late_s, position, speed, begun[-1].acceleration)
-            begun += [hold, rest]
-        else:
-            begun = [Segment(from_s, self.segments[0].position, 0.0, 0.0)]
-        return Profile((*begun, *later), self.target, self.end_s + late_s)
+        later = [replace(s, start_s=s.start_s + late_s) for s in self.segments if s.start_s > from_s]
+        current = self._segment(from_s)
+        stands = Segment(from_s, self.position_at(from_s), 0.0, 0.0)
+        if current.start_s <= from_s:
+            goes_on = Segment(
+                from_s + late_s, stands.position, current.speed_at(from_s), current.acceleration
+            )
+            later.insert(0, goes_on)
+        return Profile((stands, *later), self.target, self.end_s + late_s)
 
 
 def plan_move(

@@ -62,6 +62,7 @@ class Motor:
         self._awake_s = -math.inf
         # Steps have been sent up to this time.
         self._fed_s = clock.now()
+        self._sending = False
         self._outwards = {"none": 0, "low": -1, "high": 1}[drive.homing.end_stop]
         self._seeking = False
         self._sought: bool | None = None
@@ -78,19 +79,22 @@ class Motor:
     @property
     def at_rest(self) -> bool:
         """Whether all steps of the newest plan have been sent."""
-        return self._fed_s >= self.history.profile.end_s
+        return self._fed_s >= self.history.profile.end_s and not self._sending
 
     @property
     def moving(self) -> bool:
         """Whether the lens is moving or settling now."""
         self.catch_up()
         with self.lock:
-            return self._clock.now() < self.history.still_s
+            return self._clock.now() < self.history.still_s or not self.at_rest
 
     @property
     def pressed(self) -> bool | None:
         """Whether the end stop is pressed; None where there is none."""
-        return self._driver.end_stop
+        try:
+            return self._driver.end_stop
+        except Exception as error:
+            raise self._out_of_order(error) from error
 
     def catch_up(self) -> None:
         """Account for all that is due by now."""
@@ -156,15 +160,19 @@ class Motor:
         self._pump.wake()
 
     def wait(self) -> None:
-        """Wait until the lens stands still.
+        """Wait until the lens stands still; an interrupted wait stops it.
 
         Raises
         ------
         AxisFault
             A fault has latched.
         """
-        while self.moving:
-            self._clock.sleep(POLL_S)
+        try:
+            while self.moving:
+                self._clock.sleep(POLL_S)
+        except BaseException:
+            self.brake()
+            raise
         if self.fault is not None:
             raise AxisFault(self.fault)
 
@@ -187,12 +195,14 @@ class Motor:
         AxisFault
             A fault has latched.
         """
-        with self.lock:
-            self._seeking, self._sought, self._found = True, pressed, None
-            self.turn([self._steps + steps], min(speed, self._config.max_speed_steps_s))
-        self.wait()
-        with self.lock:
+        try:
+            with self.lock:
+                self._seeking, self._sought, self._found = True, pressed, None
+                self.turn([self._steps + steps], min(speed, self._config.max_speed_steps_s))
+            self.wait()
+        finally:
             self._seeking = False
+        with self.lock:
             # The last chunk may have done it.
             if self._found is None and pressed is not None and self.pressed == pressed:
                 self._found = self._steps
@@ -217,7 +227,10 @@ class Motor:
     def power(self, on: bool) -> None:
         """Switch the coils' current."""
         with self.lock:
-            self._driver.enable(on)
+            try:
+                self._driver.enable(on)
+            except Exception as error:
+                raise self._out_of_order(error) from error
             self.powered = on
             if on:
                 self._awake_s = self._clock.now() + self._config.drive.wake_s
@@ -234,9 +247,10 @@ class Motor:
             self.fault = cause if named else f"focus axis: {cause}"
             self._rest_here(self.fault)
             try:
-                self.power(False)
+                self._driver.enable(False)
+                self.powered = False
             except Exception as error:
-                self.fault += f" (nor could the driver be disabled: {error}; cut its power)"
+                self.fault += f" (nor could its current be switched off: {error}; cut the power)"
         self._pump.wake()
 
     def close(self) -> None:
@@ -245,8 +259,7 @@ class Motor:
             return
         self.brake()
         until_s = self._clock.now() + CLOSE_S
-        while self.fault is None and not self.at_rest and self._clock.now() < until_s:
-            self.catch_up()
+        while self.fault is None and self.moving and self._clock.now() < until_s:
             self._clock.sleep(POLL_S)
         if not self.at_rest:
             self._driver.interrupt()
@@ -267,7 +280,7 @@ class Motor:
     def _state(self) -> tuple[float, float, float]:
         """When a new plan can begin, and the motor's position and speed then."""
         if self.at_rest:
-            return max(self._clock.now(), self._awake_s), float(self._steps), 0.0
+            return max(self._clock.now(), self._awake_s, self._fed_s), float(self._steps), 0.0
         return self._fed_s, self.history.motor_at(self._fed_s), self.history.speed_at(self._fed_s)
 
     def _feed(self, until_s: float) -> float:
@@ -276,8 +289,10 @@ class Motor:
             return self._send(until_s)
         # Whatever goes wrong in a thread must reach the caller: as a latched fault.
         except Exception as error:
-            self.fail(str(error) or type(error).__name__)
+            self._out_of_order(error)
             return math.inf
+        finally:
+            self._sending = False
 
     def _send(self, until_s: float) -> float:
         with self.lock:
@@ -301,11 +316,13 @@ class Motor:
             profile, begin = self.history.profile, self._fed_s
             end = self._fed_s = max(begin, min(until_s, begin + CHUNK_S, profile.end_s))
             chunk = list(pulses_between(profile, self._steps, begin, end))
+            self._sending = bool(chunk)
         late_s = 0.0
         for pulses in chunk:
             if self.fault is None and not self._halting:
                 late_s += self._play(pulses, late_s)
         with self.lock:
+            self._sending = False
             if late_s > 0 and self.fault is None:
                 self.history.delay(end, late_s)
                 self._fed_s += late_s
@@ -368,9 +385,18 @@ class Motor:
         if record is not None:
             self._keeper.write(record)
 
+    def _out_of_order(self, error: Exception) -> AxisFault:
+        """Latch what the driver or the disk said, which says itself what to do if it is one of our errors."""
+        if isinstance(error, AxisFault):
+            self.fail(str(error))
+        else:
+            said = str(error) or type(error).__name__
+            self.fail(f"the driver failed ({said}); check its lines, then open the rig again and home it")
+        return AxisFault(self.fault)
+
     def _rest_here(self, why: str) -> None:
         """Rest where the last step sent has left the motor, with no trust in it."""
         now = self._clock.now()
-        self.history.rest(now, self._steps)
+        self.history.rest(min(now, self._fed_s), self._steps)
         self._fed_s = max(self._fed_s, now)
         self.trusted, self.doubt = False, why

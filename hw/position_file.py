@@ -72,9 +72,10 @@ class PositionFile:
         Raises
         ------
         AxisFault
-            The disk is full or read-only, or the folder is missing.
+            The disk is full or read-only, or the folder belongs to somebody else.
         """
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._scratch.open("w", encoding="utf-8") as file:
                 file.write(position.model_dump_json() + "\n")
                 file.flush()

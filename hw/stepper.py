@@ -19,7 +19,7 @@ class StepperAxis:
 
     The motor follows planned profiles; the lens is believed to follow it with the rig file's backlash, which
     is taken up at each reversal. A new target, a stop or an end stop acts after the chunk of steps under way.
-    All methods may be called from any thread.
+    Over a pump with a thread of its own, all methods may be called from any thread.
 
     Parameters
     ----------

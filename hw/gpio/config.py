@@ -1,4 +1,4 @@
-"""The `gpio` section of a rig file: how the motor driver is wired, and what its data sheet asks for."""
+"""The `gpio` section of a rig file: how the motor driver is wired. Its timing is in `axis.drive`."""
 
 from typing import Annotated, Literal
 
@@ -34,12 +34,6 @@ class GpioConfig(Section):
     enable_pin: Pin
     enable_active_low: bool = Field(True, description="EN low means motor on, as on most drivers.")
     end_stop: EndStopConfig | None = None
-    pulse_s: Annotated[float, Field(gt=0, le=1e-3)] = Field(
-        1e-5, description="Shortest time that STEP stays high, and low, s."
-    )
-    dir_setup_s: Annotated[float, Field(ge=0, le=0.1)] = Field(
-        2e-5, description="Shortest time from a change of DIR to the next step, s."
-    )
 
     @model_validator(mode="after")
     def _one_line_a_pin(self) -> "GpioConfig":

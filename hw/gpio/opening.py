@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from hw.clock import Clock
+from hw.drive import DriveConfig
 from hw.errors import GpioUnavailable
 from hw.gpio.chips import Chip, find_chip, gpio_chips
 from hw.gpio.config import Backend, GpioConfig
@@ -28,12 +29,13 @@ INSTALL: dict[Backend, str] = {
 }
 
 
-def open_driver(config: GpioConfig, clock: Clock) -> StepDriver:
+def open_driver(config: GpioConfig, drive: DriveConfig, clock: Clock) -> StepDriver:
     """Claim the lines of a motor driver, with STEP and DIR low and the motor off.
 
     Parameters
     ----------
     config : the rig file's `gpio`
+    drive : its `axis.drive`
     clock : the system's; real lines know no other time
 
     Raises
@@ -48,7 +50,7 @@ def open_driver(config: GpioConfig, clock: Clock) -> StepDriver:
         raise GpioUnavailable(
             f"GPIO: {chip.label} has pins 0 to {chip.lines - 1}, the rig file asks for {highest}; mend gpio"
         )
-    return PacedDriver(config, clock, _claim(config.backend, chip, wiring))
+    return PacedDriver(config, drive, clock, _claim(config.backend, chip, wiring))
 
 
 def _claim(backend: str, chip: Chip, wiring: Wiring) -> Lines:

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from hw.clock import Clock
+from hw.drive import DriveConfig
 from hw.errors import AxisFault
 from hw.gpio.config import GpioConfig
 from hw.gpio.lines import Lines
@@ -33,15 +34,18 @@ class PacedDriver:
     Parameters
     ----------
     config : the rig file's `gpio`
+    drive : its `axis.drive`, for the driver's pulse width and DIR set-up
     clock : the rig's
     lines : of that configuration, claimed; the driver releases them
     """
 
-    def __init__(self, config: GpioConfig, clock: Clock, lines: Lines) -> None:
+    def __init__(self, config: GpioConfig, drive: DriveConfig, clock: Clock, lines: Lines) -> None:
         self._config = config
+        self._drive = drive
         self._clock = clock
         self._lines = lines
         self._forward: bool | None = None
+        self._on = False
         self._not_before_s = clock.now()
         self._interrupted = threading.Event()
         self._playing = threading.Lock()
@@ -57,6 +61,7 @@ class PacedDriver:
         """
         with self._playing, self._faults():
             self._refuse_closed()
+            self._on = on
             self._lines.write(self._config.enable_pin, on != self._config.enable_active_low)
 
     def play(self, pulses: Pulses) -> Played:
@@ -102,20 +107,20 @@ class PacedDriver:
             self._closed = True
             try:
                 with self._faults():
-                    self._lines.write(self._config.step_pin, False)
-                    self._lines.write(self._config.enable_pin, self._config.enable_active_low)
+                    if self._on:
+                        self._lines.write(self._config.enable_pin, self._config.enable_active_low)
             finally:
                 self._lines.release()
         finally:
             self._playing.release()
 
     def _send(self, pulses: Pulses) -> Played:
-        step_pin, pulse_s = self._config.step_pin, self._config.pulse_s
+        step_pin, pulse_s = self._config.step_pin, self._drive.pulse_s
         now, write = self._clock.now, self._lines.write
         if pulses.forward != self._forward:
             write(self._config.dir_pin, pulses.forward)
             self._forward = pulses.forward
-            self._not_before_s = max(self._not_before_s, now() + self._config.dir_setup_s)
+            self._not_before_s = max(self._not_before_s, now() + self._drive.dir_setup_s)
         count, late_s = 0, 0.0
         for due_s in pulses.due_s.tolist():
             if not self._wait_until(max(due_s + late_s, self._not_before_s)):

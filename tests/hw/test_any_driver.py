@@ -30,7 +30,7 @@ def assert_lines_obey(bench, edges):
     drive = bench.config.drive
     times, _ = steps(edges)
     intervals = np.diff(times)
-    assert intervals.min() >= 1 / bench.config.max_speed_steps_s - bench.timing_s
+    assert intervals.min() >= 1 / bench.config.max_speed_steps_s - bench.early_s
     rising = {edge.t for edge in edges if edge.line == "STEP" and edge.level}
     for edge, after in itertools.pairwise(e for e in edges if e.line == "STEP"):
         assert edge.level != after.level, "pulses do not overlap"
@@ -100,8 +100,8 @@ def test_a_retarget_behind_brakes_and_turns(bench):
     edges = bench.edges()
     times, directions = steps(edges)
     up, down = runs(directions)
-    # 180 steps at 0.5 s, and 20 more to brake; a chunk is under way already, and a thread may be late.
-    assert 199 <= up <= 230
+    # 180 steps at 0.5 s, and 20 more to brake; later when this thread had to wait for its turn.
+    assert 199 <= up <= 400
     assert down == -150 - up
     assert_lines_obey(bench, edges)
     turn = np.flatnonzero(np.diff(directions))[0]

@@ -105,6 +105,16 @@ def test_a_missing_file_is_named_with_the_reason(tmp_path: Path) -> None:
         ("  fps: 20\n", "", ["bench.yaml:7", "'camera.fps'", "required"]),
         ("kind: pi", "kind: arduino", ["bench.yaml:2", "'kind'", "'simulated'"]),
         ("min_steps: -1000", "min_steps: 1000", ["'axis'", "must be below max_steps"]),
+        (
+            "  settle_s: 0.03",
+            "  settle_s: 0.03\n  drive:\n    idle_of_s: 5",
+            ["bench.yaml:22", "'axis.drive.idle_of_s'", "did you mean 'idle_off_s'?"],
+        ),
+        (
+            "  settle_s: 0.03",
+            "  settle_s: 0.03\n  drive: {homing: {end_stop: low}}",
+            ["'axis'", "end_stop_steps is missing"],
+        ),
     ],
 )
 def test_a_wrong_value_names_the_line_the_key_and_what_is_right(

@@ -158,3 +158,28 @@ def test_a_rig_file_puts_the_switch_outside_of_the_limits(axis_config, homing, m
     values = axis_config().model_dump() | {"drive": {"homing": homing}}
     with pytest.raises(ValueError, match=message):
         AxisConfig.model_validate(values)
+
+
+def test_an_interrupted_search_stops_the_motor_and_leaves_the_position_unknown(make, monkeypatch):
+    axis, driver, clock = make()
+    real = clock.sleep
+
+    def sleep(seconds):
+        real(seconds)
+        if clock.now() > 2.0:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(clock, "sleep", sleep)
+        with pytest.raises(KeyboardInterrupt):
+            axis.home()
+    clock.sleep(0.5)
+    assert not axis.moving
+    stopped = driver.true_position_at(clock.now())
+    assert -500 < stopped < -300
+    clock.sleep(5.0)
+    assert driver.true_position_at(clock.now()) == stopped
+    with pytest.raises(AxisFault, match="homing was not finished; home it first"):
+        axis.move_to(0)
+    axis.home()
+    assert axis.homed

@@ -1,9 +1,12 @@
-"""The motion profile, held to what a motor can do."""
+"""The motion profile and its steps, held to what a motor can do."""
+
+from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from hw.motion import Profile, plan_move
+from hw.motion import Profile, plan_move, plan_path, pulses_between
 
 MAX_SPEED = 400.0
 ACCELERATION = 4000.0
@@ -106,3 +109,65 @@ def test_a_move_to_where_the_lens_stands_takes_no_time() -> None:
     profile = plan(7.0, 0.0, 7.0)
     assert profile.end_s == 10.0
     assert profile.position_at(10.0) == 7.0
+
+
+def all_steps(profile: Profile, motor: int, windows: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    """Times and directions of all steps, taken window by window."""
+    times, directions = [], []
+    for begin, end in pairwise(windows):
+        for pulses in pulses_between(profile, motor, begin, end):
+            assert np.all((pulses.due_s > begin) | np.isclose(pulses.due_s, begin))
+            assert np.all(pulses.due_s <= end)
+            sign = 1 if pulses.forward else -1
+            motor += sign * len(pulses.due_s)
+            times += pulses.due_s.tolist()
+            directions += [sign] * len(pulses.due_s)
+    return np.array(times), np.array(directions)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_steps_of_a_path_are_exact_and_never_closer_than_at_full_speed(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    waypoints = rng.integers(-60, 60, rng.integers(1, 5)).tolist()
+    profile = plan_path(10.0, 5.0, 0.0, waypoints, MAX_SPEED, ACCELERATION)
+    chunks = np.unique([9.9, *rng.uniform(10.0, profile.end_s, 30), profile.end_s])
+    times, directions = all_steps(profile, 5, chunks)
+    way = np.abs(np.diff([5, *waypoints])).sum()
+    assert len(times) == way, "every turn is on a whole step, so none is lost or doubled"
+    assert 5 + directions.sum() == waypoints[-1]
+    if way > 1:
+        assert np.diff(times).min() >= 1 / MAX_SPEED - 1e-9
+    whole, _ = all_steps(profile, 5, [9.9, profile.end_s + 1])
+    np.testing.assert_allclose(times, whole, atol=1e-9)
+    at_steps = 5 + np.concatenate([[0], np.cumsum(directions)])
+    for t, before, after in zip(times, at_steps[:-1], at_steps[1:], strict=True):
+        assert profile.position_at(t) == pytest.approx((before + after) / 2, abs=1e-6)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.5, 0.9, 0.999])
+def test_a_delayed_profile_stands_still_and_then_goes_on_as_it_was(share: float) -> None:
+    profile = plan(0.0, 0.0, 250.0)
+    at_s = 10.0 + share * (profile.end_s - 10.0)
+    late = profile.delayed(at_s, 0.25)
+    assert late.end_s == profile.end_s + 0.25
+    for t in np.linspace(at_s, profile.end_s, 101):
+        assert late.position_at(t + 0.25) == pytest.approx(profile.position_at(t), abs=1e-9)
+        assert late.speed_at(t + 0.25) == pytest.approx(profile.speed_at(t), abs=1e-6)
+    for wait_s in (0.0, 0.1, 0.25):
+        assert late.position_at(at_s + wait_s) == pytest.approx(profile.position_at(at_s))
+    times, _ = all_steps(profile, 0, [9.9, profile.end_s])
+    sent = int((times <= at_s).sum())
+    late_times, _ = all_steps(late, sent, [at_s, late.end_s])
+    np.testing.assert_allclose(late_times, times[sent:] + 0.25, atol=1e-9)
+    assert len(late.delayed(at_s + 0.3, 0.1).segments) <= len(profile.segments) + 1, "it does not pile up"
+
+
+def test_a_profile_that_has_not_begun_can_be_delayed() -> None:
+    late = plan(0.0, 0.0, 250.0).delayed(9.0, 0.25)
+    assert late.position_at(10.2) == 0
+    assert late.position_at(10.25 + 0.1) == pytest.approx(20)
+
+
+def test_a_profile_that_is_over_cannot_be_delayed() -> None:
+    profile = plan(0.0, 0.0, 250.0)
+    assert profile.delayed(profile.end_s, 1.0) is profile

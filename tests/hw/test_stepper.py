@@ -135,6 +135,25 @@ def test_late_steps_stretch_the_profile_and_never_bunch_up(axis_config, axis_tru
         )
 
 
+def test_late_steps_and_new_targets_in_a_thread_keep_count_and_intervals(axis_config, axis_truth):
+    clock, config, trace = SystemClock(), axis_config(), []
+    driver = LateDriver(config.drive, axis_truth, clock, np.random.default_rng(0), trace=trace)
+    axis = StepperAxis(config, driver, clock, ThreadPump(clock))
+    axis.confirm_position(0)
+    rng = np.random.default_rng(8)
+    for target in rng.integers(-60, 60, 20).tolist():
+        axis.move_to(target)
+        time.sleep(float(rng.uniform(0.0, 0.12)))
+    while axis.moving:
+        time.sleep(0.01)
+    assert axis.fault is None
+    assert driver.true_position_at(clock.now()) == axis.position_steps == target
+    rises = np.array([e.t for e in trace if e.line == "STEP" and e.level])
+    assert driver.late_s > 0.1
+    assert np.diff(rises).min() >= 1 / 400 - 1e-9
+    axis.close()
+
+
 class DumbDriver(SimulatedStepDriver):
     """Loses the connection after 30 steps."""
 
@@ -172,6 +191,22 @@ def test_a_fault_latches_takes_the_current_off_and_names_its_cause(axis_config, 
             refused()
     bench.axis.stop()
     bench.axis.close()
+
+
+class DeadDriver(SimulatedStepDriver):
+    """Cannot switch its current."""
+
+    def enable(self, on):
+        raise OSError("line busy")
+
+
+def test_a_driver_that_cannot_be_switched_is_a_fault_that_says_so(axis_config, axis_truth):
+    bench = Bench(axis_config(), axis_truth, DeadDriver, homed=False)
+    with pytest.raises(AxisFault, match=r"line busy\); check its lines, .* cut the power"):
+        bench.axis.confirm_position(0)
+    with pytest.raises(AxisFault, match="line busy"):
+        bench.axis.move_to(1)
+    assert not bench.axis.homed
 
 
 def test_an_error_in_the_thread_surfaces_in_the_caller(axis_config, axis_truth):

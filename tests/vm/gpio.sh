@@ -29,14 +29,14 @@ bash "$REPO/tests/vm/kernel.sh" "$VM" || cannot "no kernel with gpio-sim (see ab
 # The libraries of the rig: lgpio has wheels for some Pythons only, and gpiod for all of them.
 LIBRARIES=$VM/python
 if [ ! -e "$LIBRARIES/done" ]; then
-    PIP="$PYTHON -m pip --disable-pip-version-check install --quiet --upgrade --target $LIBRARIES"
+    PIP="$PYTHON -m pip --disable-pip-version-check install --quiet --upgrade --target $LIBRARIES -c $REPO/constraints/pins.txt"
     $PIP pytest 'gpiod>=2.2' || cannot "no gpiod to be had (see above)"
     $PIP --only-binary lgpio lgpio rpi-lgpio || echo "no lgpio for this Python: its two back ends are NOT tested" >&2
     touch "$LIBRARIES/done"
 fi
 BACKENDS=gpiod
 [ -e "$LIBRARIES/lgpio.py" ] && BACKENDS="gpiod lgpio rpi"
-[ $# -gt 0 ] || set -- -m pytest -p no:cacheprovider -q tests/hw/gpio
+[ $# -gt 0 ] || set -- -m pytest -p no:cacheprovider -q tests/hw/gpio tests/hw/test_any_driver.py
 
 cat > "$VM/run.sh" <<RUN
 set -e

@@ -6,22 +6,20 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pytest
 
-from hw.axis import plan_move
 from hw.clock import Clock, SystemClock
+from hw.drive import DriveConfig
 from hw.gpio.config import Backend, EndStopConfig, GpioConfig
 from hw.gpio.opening import open_driver
 from hw.gpio.pacing import PacedDriver
+from hw.motion import plan_move, pulses_between
 from hw.step_driver import Pulses, StepDriver
 
 STEP, DIR, EN, STOP = 17, 27, 22, 5
-TRACE = Path("/sys/kernel/tracing")
-# Both records count in whole microseconds, and an interval has two ends.
-RESOLUTION_S = 2e-6
 # The reference rig's.
 SPEED, ACCELERATION = 400.0, 4000.0
 # As an axis plays: short enough for a stop, long enough not to matter.
@@ -38,6 +36,7 @@ class Edge(NamedTuple):
 
 class Bench(Protocol):
     config: GpioConfig
+    drive: DriveConfig
     clock: Clock
     driver: StepDriver
 
@@ -107,6 +106,7 @@ class PaperLines:
 @dataclass
 class PaperBench:
     config: GpioConfig
+    drive: DriveConfig
     clock: TickingClock
     lines: PaperLines
     driver: StepDriver
@@ -127,20 +127,14 @@ class PaperBench:
 @dataclass
 class KernelBench:
     config: GpioConfig
+    drive: DriveConfig
+    record: Any
     clock: SystemClock
     driver: StepDriver
-    started: list[threading.Timer] = field(default_factory=list)
+    ending: list[Callable[[], object]] = field(default_factory=list)
 
     def edges(self) -> list[Edge]:
-        lost = [line for stats in TRACE.glob("per_cpu/cpu*/stats") for line in stats.read_text().splitlines()]
-        assert {line for line in lost if line.startswith("overrun")} == {"overrun: 0"}
-        base, edges = int(os.environ["WORMFOCUS_SIM_BASE"]), []
-        for line in (TRACE / "trace").read_text().splitlines():
-            before, found, after = line.partition(": gpio_value: ")
-            number, what, level = after.split() if found else ("", "", "")
-            if what == "set":
-                edges.append(Edge(float(before.split()[-1]), int(number) - base, level == "1"))
-        return edges
+        return [Edge(*edge) for edge in self.record.edges()]
 
     def press(self, pressed: bool) -> None:
         pull = Path(os.environ["WORMFOCUS_SIM_LINES"]) / f"sim_gpio{STOP}" / "pull"
@@ -148,55 +142,62 @@ class KernelBench:
 
     def stall(self, after_s: float, for_s: float) -> None:
         me = os.getpid()
-        subprocess.Popen(
+        stalling = subprocess.Popen(
             ["/bin/sh", "-c", f"sleep {after_s}; kill -STOP {me}; sleep {for_s}; kill -CONT {me}"]
         )
+        self.ending.append(stalling.wait)
 
     def later(self, after_s: float, action: Callable[[], None]) -> None:
-        self.started.append(threading.Timer(after_s, action))
-        self.started[-1].start()
+        timer = threading.Timer(after_s, action)
+        timer.start()
+        self.ending.append(timer.join)
 
 
-def paper_bench(config: GpioConfig) -> PaperBench:
+def paper_bench(config: GpioConfig, drive: DriveConfig) -> PaperBench:
     clock = TickingClock()
     lines = PaperLines(clock)
-    return PaperBench(config, clock, lines, PacedDriver(config, clock, lines))
+    return PaperBench(config, drive, clock, lines, PacedDriver(config, drive, clock, lines))
 
 
-def kernel_bench(config: GpioConfig, backend: Backend) -> KernelBench:
+def kernel_bench(config: GpioConfig, drive: DriveConfig, record: Any, backend: Backend) -> KernelBench:
     config = config.model_copy(update={"backend": backend})
     clock = SystemClock()
-    driver = open_driver(config, clock)
-    (TRACE / "trace").write_text("")
-    (TRACE / "events/gpio/gpio_value/enable").write_text("1")
-    return KernelBench(config, clock, driver)
+    driver = open_driver(config, drive, clock)
+    record.start()
+    return KernelBench(config, drive, record, clock, driver)
 
 
 @pytest.fixture
 def config() -> GpioConfig:
+    return GpioConfig(step_pin=STEP, dir_pin=DIR, enable_pin=EN, end_stop=EndStopConfig(pin=STOP))
+
+
+@pytest.fixture
+def drive() -> DriveConfig:
     # A slow driver's, so that what the data sheet asks for shows on the wire.
-    return GpioConfig(
-        step_pin=STEP,
-        dir_pin=DIR,
-        enable_pin=EN,
-        end_stop=EndStopConfig(pin=STOP),
-        pulse_s=5e-5,
-        dir_setup_s=1e-3,
-    )
+    return DriveConfig(pulse_s=5e-5, dir_setup_s=1e-3)
 
 
 @pytest.fixture(params=["paper", *os.environ.get("WORMFOCUS_GPIO_BACKENDS", "").split()])
-def bench(request: pytest.FixtureRequest, config: GpioConfig) -> Iterator[Bench]:
-    bench: Bench = paper_bench(config) if request.param == "paper" else kernel_bench(config, request.param)
+def bench(
+    request: pytest.FixtureRequest, config: GpioConfig, drive: DriveConfig, kernel_record: Any
+) -> Iterator[Bench]:
+    bench: Bench = (
+        paper_bench(config, drive)
+        if request.param == "paper"
+        else kernel_bench(config, drive, kernel_record, request.param)
+    )
     yield bench
+    for end in getattr(bench, "ending", []):
+        end()
     bench.driver.close()
 
 
 @pytest.fixture
-def paper_in_real_time(config: GpioConfig) -> tuple[PacedDriver, PaperLines]:
+def paper_in_real_time(config: GpioConfig, drive: DriveConfig) -> tuple[PacedDriver, PaperLines]:
     """For what needs a second thread."""
     lines = PaperLines(SystemClock())
-    return PacedDriver(config, SystemClock(), lines), lines
+    return PacedDriver(config, drive, SystemClock(), lines), lines
 
 
 class Player:
@@ -210,9 +211,8 @@ class Player:
     def move(self, steps: int, until: Callable[[], bool] = lambda: False) -> int:
         """Make `steps` steps, forward above 0, unless `until` says so between chunks; return those made."""
         profile = plan_move(0.0, 0.0, 0.0, abs(steps), SPEED, ACCELERATION)
-        times = np.linspace(0.0, profile.end_s, 200_001)
-        positions = np.array([profile.position_at(t) for t in times])
-        due_s = np.interp(np.arange(abs(steps)) + 0.5, positions, times)
+        (pulses,) = pulses_between(profile, 0, 0.0, profile.end_s)
+        due_s = pulses.due_s
         start_s, made = self.bench.clock.now() + 0.02, 0
         self.late_s = 0.0
         while made < due_s.size and not until():

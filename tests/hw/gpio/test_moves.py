@@ -38,8 +38,8 @@ def assert_as_the_data_sheet_asks(bench: Any) -> None:
         if edge.pin == DIR:
             changed_s = edge.time_s
         if edge.pin == STEP:
-            assert edge.time_s - last[STEP] >= bench.config.pulse_s - RESOLUTION_S
-            assert edge.time_s - changed_s >= bench.config.dir_setup_s - RESOLUTION_S
+            assert edge.time_s - last[STEP] >= bench.drive.pulse_s - RESOLUTION_S
+            assert edge.time_s - changed_s >= bench.drive.dir_setup_s - RESOLUTION_S
         last[edge.pin] = edge.time_s
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from hw.clock import SystemClock
 from hw.config import load_model, load_rig
+from hw.drive import DriveConfig
 from hw.errors import AxisFault, ConfigError, GpioUnavailable
 from hw.gpio import opening
 from hw.gpio.chips import Chip, find_chip, gpio_chips
@@ -62,9 +63,9 @@ def test_a_missing_library_is_an_error_that_names_what_to_install(
         monkeypatch.setitem(sys.modules, module, None)
 
     with pytest.raises(GpioUnavailable, match=rf"backend '{backend}' is not installed .*install .*{backend}"):
-        open_driver(config.model_copy(update={"backend": backend}), SystemClock())
+        open_driver(config.model_copy(update={"backend": backend}), DriveConfig(), SystemClock())
     with pytest.raises(GpioUnavailable, match=r"no library is installed; install gpiod.* \(pip\), or lgpio"):
-        open_driver(config, SystemClock())
+        open_driver(config, DriveConfig(), SystemClock())
 
 
 def test_auto_takes_the_first_library_that_is_there(
@@ -83,7 +84,7 @@ def test_auto_takes_the_first_library_that_is_there(
 
     monkeypatch.setattr(opening, "gpio_chips", lambda: [PI5])
     monkeypatch.setattr(opening, "LIBRARIES", {"lgpio": absent, "gpiod": present, "rpi": absent})
-    assert isinstance(open_driver(config, SystemClock()), PacedDriver)
+    assert isinstance(open_driver(config, DriveConfig(), SystemClock()), PacedDriver)
     assert tried == ["lgpio", "gpiod"]
 
 
@@ -92,7 +93,7 @@ def test_a_pin_that_the_chip_does_not_have_is_refused(
 ) -> None:
     monkeypatch.setattr(opening, "gpio_chips", lambda: [PI4])
     with pytest.raises(GpioUnavailable, match="has pins 0 to 57, the rig file asks for 58"):
-        open_driver(config.model_copy(update={"step_pin": 58}), SystemClock())
+        open_driver(config.model_copy(update={"step_pin": 58}), DriveConfig(), SystemClock())
 
 
 def test_one_pin_for_two_things_is_an_error_of_the_rig_file(tmp_path: Path) -> None:
@@ -107,7 +108,7 @@ def test_the_shipped_real_rig_says_how_its_driver_is_wired() -> None:
     assert rig.gpio is not None
     assert rig.gpio.enable_active_low
     # A step must be long over before the next at full speed.
-    assert 2 * rig.gpio.pulse_s < 0.1 / rig.axis.max_speed_steps_s
+    assert 2 * rig.axis.drive.pulse_s < 0.1 / rig.axis.max_speed_steps_s
 
 
 def test_a_line_that_fails_is_a_fault_in_one_line(bench: object) -> None:
@@ -129,10 +130,10 @@ def test_the_simulated_chip_is_listed() -> None:
 @needs_a_chip
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_pin_in_use_is_refused_in_one_line(backend: str, config: GpioConfig) -> None:
-    holder = open_driver(config.model_copy(update={"backend": "gpiod"}), SystemClock())
+    holder = open_driver(config.model_copy(update={"backend": "gpiod"}), DriveConfig(), SystemClock())
     try:
         with pytest.raises(GpioUnavailable, match="cannot have pin"):
-            open_driver(config.model_copy(update={"backend": backend}), SystemClock())
+            open_driver(config.model_copy(update={"backend": backend}), DriveConfig(), SystemClock())
     finally:
         holder.close()
 
@@ -141,10 +142,11 @@ def test_a_pin_in_use_is_refused_in_one_line(backend: str, config: GpioConfig) -
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_library_leaves_nothing_in_the_current_directory(backend: str, tmp_path: Path) -> None:
     program = (
-        "from hw.clock import SystemClock; from hw.gpio.config import GpioConfig; "
+        "from hw.clock import SystemClock; from hw.drive import DriveConfig; "
+        "from hw.gpio.config import GpioConfig; "
         "from hw.gpio.opening import open_driver; "
         f"open_driver(GpioConfig(backend='{backend}', step_pin=17, dir_pin=27, enable_pin=22), "
-        "SystemClock()).close()"
+        "DriveConfig(), SystemClock()).close()"
     )
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True)
     assert list(tmp_path.iterdir()) == []
@@ -154,6 +156,6 @@ def test_a_library_leaves_nothing_in_the_current_directory(backend: str, tmp_pat
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_lines_can_be_opened_again_after_closing(backend: str, config: GpioConfig) -> None:
     for _ in range(2):
-        driver = open_driver(config.model_copy(update={"backend": backend}), SystemClock())
+        driver = open_driver(config.model_copy(update={"backend": backend}), DriveConfig(), SystemClock())
         assert driver.play(Pulses(True, np.array([SystemClock().now() + 0.01]))).count == 1
         driver.close()
