@@ -4,7 +4,7 @@ from hw.axis import FocusAxis
 from hw.clock import Clock, SystemClock
 from hw.config import RigConfig
 from hw.errors import ConfigError
-from hw.gpio.opening import open_driver
+from hw.gpio.apart import ApartDriver
 from hw.picamera.camera import PiCamera
 from hw.picamera.config import PicameraConfig
 from hw.pump import ThreadPump
@@ -39,12 +39,12 @@ def open_pi_rig(config: RigConfig) -> Rig:
 
 
 def _open_axis(config: RigConfig, clock: Clock) -> FocusAxis:
-    """Open the motor driver and the axis on it."""
+    """Open the motor driver, whose steps no work on a picture may hold up, and the axis on it."""
     if config.gpio is None:
         raise ConfigError(
             f"rig '{config.name}' has no gpio section, so nobody knows where its motor is wired; add one"
         )
-    driver = open_driver(config.gpio, clock)
+    driver = ApartDriver(config.gpio, config.axis.drive)
     try:
         return StepperAxis(config.axis, driver, clock, ThreadPump(clock))
     except BaseException:

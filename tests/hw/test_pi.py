@@ -26,7 +26,7 @@ def test_a_rig_without_wiring_is_refused():
 
 def test_the_motor_is_released_when_the_camera_does_not_open(monkeypatch):
     driver = DriverStub()
-    monkeypatch.setattr(pi, "open_driver", lambda config, clock: driver)
+    monkeypatch.setattr(pi, "ApartDriver", lambda config, drive: driver)
 
     def no_camera(*_: object) -> None:
         raise CameraUnavailable("camera 0: does not open; check its cable")
