@@ -126,7 +126,9 @@ class Device:
     def _check_streams(self) -> None:
         """Refuse what the camera changed: libcamera adjusts what it cannot do, and says so to nobody."""
         streams = self.streams
-        asked = {"main": (self._layout.main, self._section.main_format)}
+        asked: dict[str, tuple[tuple[int, int], str]] = {
+            "main": (self._layout.main, self._section.main_format)
+        }
         if self._layout.preview is not None:
             asked["lores"] = (self._layout.preview, self._preview_format)
         for name, (size, format_) in asked.items():
