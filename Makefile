@@ -3,6 +3,9 @@
 #   make demo     the main job on the simulated rig; no torch, no hardware
 #   make test     the whole test suite, training and export included
 #   make check    what a change must pass: lint, types, layers, test
+#   make test-gpio  every GPIO library against a real kernel, in a small emulated machine (Debian, QEMU)
+#   make test-camera  the real picamera2 on libcamera's virtual camera, in the same machine;
+#                   WHERE=--here without the machine, on this kernel
 #
 # The interpreter is the first of these that runs and is of a supported version; PYTHON=... overrides it.
 ifndef PYTHON
@@ -23,7 +26,7 @@ TORCH_INDEX ?=
 # Libraries that start a thread per core fight each other on small machines.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check lint types layers format wheel test-lowest lowest bench clean
+.PHONY: help demo test test-gpio test-camera check lint types layers format wheel test-lowest lowest bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -74,6 +77,13 @@ layers: $(VENV)/full.stamp
 format: $(VENV)/full.stamp
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# The script's exit status is 77 when it cannot run here, and its last line says why; make's own is then 2.
+test-gpio: $(VENV)/base.stamp
+	bash tests/vm/gpio.sh $(BIN)/python
+
+test-camera: $(VENV)/base.stamp
+	bash tests/vm_camera/camera.sh $(BIN)/python $(WHERE)
 
 # The lower bounds of pyproject.toml are promises: the rig's packages are tested on exactly those versions.
 LOWEST := .venv-lowest

@@ -82,29 +82,43 @@ class Detector:
     Parameters
     ----------
     length_um, width_um : of a worm
-    um_per_px : specimen distance per pixel of the frames
+    um_per_px : specimen distance per pixel of the full frames
     """
 
     def __init__(self, length_um: float, width_um: float, um_per_px: float) -> None:
         self._length_um = length_um
         self._width_um = width_um
-        self._reduction = max(1, round(width_um / um_per_px / _WORK_WIDTH_PX))
-        self._um_per_px = um_per_px * self._reduction
-        self._width_px = width_um / self._um_per_px
+        self._full_um_per_px = um_per_px
         self._green: NDArray[np.uint8] | None = None
+        self._look_at_scale(1.0)
 
-    def detect(self, pixels: NDArray[np.uint8]) -> list[WormLike]:
+    def _look_at_scale(self, scale: float) -> None:
+        """Prepare for images whose pixels are `scale` full-frame pixels wide."""
+        self._scale = scale
+        self._image_reduction = max(
+            1, round(self._width_um / (self._full_um_per_px * scale) / _WORK_WIDTH_PX)
+        )
+        # Full-frame pixels per reduced pixel.
+        self._reduction = self._image_reduction * scale
+        self._um_per_px = self._full_um_per_px * self._reduction
+        self._width_px = self._width_um / self._um_per_px
+
+    def detect(self, pixels: NDArray[np.uint8], scale: float = 1.0) -> list[WormLike]:
         """Find worm-like objects, best first.
 
         Parameters
         ----------
-        pixels : (H, W, 3) uint8, RGB
+        pixels : (H, W, 3) uint8, RGB; or (H, W) uint8, brightness
+        scale : full-frame pixels per pixel of this image; above 1 for a smaller image of the whole field
 
         Returns
         -------
         list of WormLike
             None lies inside another's outline.
         """
+        if scale != self._scale:
+            self._look_at_scale(scale)
+        full_size = tuple(round(n * scale) for n in pixels.shape[:2])
         energy = self._energy(self._reduce(pixels))
         # Every third pixel of every third row is plenty for a median, at a tenth of the time.
         sample = energy[::3, ::3]
@@ -113,7 +127,7 @@ class Detector:
         kept: list[tuple[WormLike, _Outline]] = []
         # From the highest level down: an outline replaces those inside it unless they are worth more.
         for level in reversed(self._levels(median, deviation, float(energy.max()))):
-            for worm, outline in self._outlined(energy, level, median, deviation, pixels.shape[:2]):
+            for worm, outline in self._outlined(energy, level, median, deviation, full_size):
                 inside = [k for k in kept if _contains(outline, k[1])]
                 rivals = sum(_worth(k[0]) for k in inside)
                 if _worth(worm) >= (rivals * _WHOLE_SHARE if len(inside) == 1 else rivals):
@@ -124,15 +138,19 @@ class Detector:
     def _reduce(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Green channel, averaged over squares of `reduction` pixels: the least noise of the three."""
         height, width = pixels.shape[:2]
-        if self._green is None or self._green.shape != (height, width):
-            self._green = np.empty((height, width), np.uint8)
-        cv2.extractChannel(pixels, 1, self._green)
-        n = self._reduction
+        if pixels.ndim == 2:
+            grey = pixels
+        else:
+            if self._green is None or self._green.shape != (height, width):
+                self._green = np.empty((height, width), np.uint8)
+            cv2.extractChannel(pixels, 1, self._green)
+            grey = self._green
+        n = self._image_reduction
         if n == 1:
-            return self._green
+            return grey
         small = (width // n, height // n)
         # Whole squares only: INTER_AREA is ten times faster at an integer ratio.
-        whole = self._green[: small[1] * n, : small[0] * n]
+        whole = grey[: small[1] * n, : small[0] * n]
         return np.asarray(cv2.resize(whole, small, interpolation=cv2.INTER_AREA), np.uint8)
 
     def _energy(self, small: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -131,7 +131,9 @@ class Subject:
             return
         passed = 1 if self._last_index is None else max(1, frame.index - self._last_index)
         self._last_index = frame.index
-        sighting = self._tracker.track(frame.pixels, passed)
+        # Where the camera has made a smaller picture already, nobody need make one again.
+        image = frame.pixels if frame.preview is None else frame.preview
+        sighting = self._tracker.track(image, passed, frame.pixels.shape[1] / image.shape[1])
         self.seen = sighting.state == "tracked"
         self.note = "" if self.seen else f"worm {sighting.state}: {sighting.reason}"
         if sighting.centre_px is not None:

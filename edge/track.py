@@ -95,30 +95,31 @@ class WormTracker:
         self._missed = 0
         self._others: list[_Other] = []
 
-    def track(self, pixels: NDArray[np.uint8], frames_passed: int = 1) -> Sighting:
+    def track(self, pixels: NDArray[np.uint8], frames_passed: int = 1, scale: float = 1.0) -> Sighting:
         """Find the worm in the next frame.
 
         Parameters
         ----------
-        pixels : (H, W, 3) uint8, RGB
+        pixels : (H, W, 3) uint8, RGB; or (H, W) uint8, brightness
         frames_passed : frame periods since the last call; above 1 where frames were dropped
+        scale : full-frame pixels per pixel of this image; above 1 for a smaller image of the whole field
 
         Returns
         -------
         Sighting
         """
-        objects = self._detector.detect(pixels)
+        objects = self._detector.detect(pixels, scale)
         self._elapsed_s += frames_passed * self._period_s
-        worm = self._first(objects, pixels.shape) if self._centre is None else self._next(objects)
+        worm = self._first(objects, pixels.shape, scale) if self._centre is None else self._next(objects)
         self._remember_others([o for o in objects if o is not worm], frames_passed, worm)
         if worm is None:
             return self._unsighted()
         reason = self._follow(worm)
         return Sighting(worm.box, worm.centre_px, "tracked", worm.score, reason)
 
-    def _first(self, objects: list[WormLike], shape: tuple[int, ...]) -> WormLike | None:
+    def _first(self, objects: list[WormLike], shape: tuple[int, ...], scale: float) -> WormLike | None:
         """Return the most worm-like object near the middle, where a worm is put to be followed."""
-        middle = (shape[1] / 2, shape[0] / 2)
+        middle = (shape[1] * scale / 2, shape[0] * scale / 2)
         reach = math.hypot(*middle)
         return max(
             (o for o in objects if o.score >= _FIRST_SCORE),

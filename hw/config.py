@@ -14,6 +14,9 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from hw.drive import DriveConfig, check_end_stop
 from hw.errors import ConfigError
+from hw.gpio.config import GpioConfig
+from hw.picamera.config import PicameraConfig
+from hw.picamera.layout import lay_out
 from hw.section import Section
 from hw.simulation.config import SimulationConfig
 
@@ -141,10 +144,18 @@ class RigConfig(Section):
     optics: OpticsConfig
     camera: CameraConfig
     axis: AxisConfig
+    gpio: GpioConfig | None = None
+    picamera: PicameraConfig | None = None
     tracking: TrackingConfig = TrackingConfig()
     control: ControlConfig = ControlConfig()
     replay: ReplayConfig | None = None
     simulation: SimulationConfig | None = None
+
+    @model_validator(mode="after")
+    def _picture_fits_the_sensor(self) -> "RigConfig":
+        if self.picamera is not None:
+            lay_out(self.camera.width_px, self.camera.height_px, self.picamera)
+        return self
 
     def with_spacing(self, spacing_um: float) -> "RigConfig":
         """Return this rig with another `replay.spacing_um`.

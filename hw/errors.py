@@ -3,7 +3,16 @@
 A message names the thing, the reason and the next step, in one line.
 """
 
-__all__ = ["AxisFault", "BundleError", "CameraStalled", "ConfigError", "StackError", "WormfocusError"]
+__all__ = [
+    "AxisFault",
+    "BundleError",
+    "CameraStalled",
+    "CameraUnavailable",
+    "ConfigError",
+    "GpioUnavailable",
+    "StackError",
+    "WormfocusError",
+]
 
 
 class WormfocusError(Exception):
@@ -28,3 +37,11 @@ class AxisFault(WormfocusError, RuntimeError):
 
 class CameraStalled(WormfocusError, TimeoutError):
     """The camera delivered no frame within its bounded time."""
+
+
+class CameraUnavailable(WormfocusError, RuntimeError):
+    """The camera or its library is missing, or cannot do what the rig file asks for."""
+
+
+class GpioUnavailable(WormfocusError, RuntimeError):
+    """The GPIO library, chip or line that the rig file asks for cannot be had."""

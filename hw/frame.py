@@ -34,6 +34,8 @@ class Frame:
     exposure_start_s, exposure_s : seconds on the rig's clock
     lens_steps : lens position at mid-exposure, interpolated from the axis's history, in steps
     lens_moving : the lens was moving or settling at some time during the exposure
+    preview : (h, w) uint8, brightness of the whole picture at a smaller size, for finding things; None from
+        a camera that has no second stream
     """
 
     pixels: NDArray[np.uint8]
@@ -42,6 +44,7 @@ class Frame:
     exposure_s: float
     lens_steps: float
     lens_moving: bool
+    preview: NDArray[np.uint8] | None = None
 
     @property
     def mid_exposure_s(self) -> float:

@@ -79,6 +79,8 @@ def open_rig(config: RigConfig, *, seed: int = 0, stack: Path | None = None) -> 
     ------
     ConfigError
         The rig file lacks what its kind needs, or has what its kind cannot do.
+    GpioUnavailable, CameraUnavailable
+        A part of a real rig, or the library for it, is missing, or cannot do what the rig file asks.
     """
     if stack is not None and config.kind != "replayed":
         raise ConfigError(
@@ -88,6 +90,11 @@ def open_rig(config: RigConfig, *, seed: int = 0, stack: Path | None = None) -> 
         raise ConfigError(
             f"rig '{config.name}' is {config.kind}: axis.invert_direction turns a real motor round, and this "
             "rig has none; remove the key"
+        )
+    if config.picamera is not None and config.kind != "pi":
+        raise ConfigError(
+            f"rig '{config.name}' is {config.kind}: picamera is the section of a real camera, and this "
+            "rig has none; remove it"
         )
     if config.kind == "simulated":
         from hw.simulation.rig import open_simulated_rig
@@ -102,6 +109,6 @@ def open_rig(config: RigConfig, *, seed: int = 0, stack: Path | None = None) -> 
         if stack is not None:
             section = section.model_copy(update={"stack": stack})
         return open_replayed_rig(config, section)
-    raise ConfigError(
-        f"rig '{config.name}': this version has no drivers for kind 'pi' yet; use a simulated or replayed rig"
-    )
+    from hw.pi import open_pi_rig
+
+    return open_pi_rig(config)

@@ -205,3 +205,28 @@ def test_reset_forgets(tracker: WormTracker) -> None:
     sighting = tracker.track(draw([DrawnWorm(750, 350)]))
     assert sighting.state == "tracked"
     assert "first sighting" in sighting.reason
+
+
+def test_a_smaller_image_of_the_field_shows_the_same_worm_in_the_same_place(tracker):
+    frame = draw([DrawnWorm(620, 300, heading=1.0), DrawnWorm(200, 600)])
+    whole = tracker.track(frame)
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(grey, (WIDTH // 2, HEIGHT // 2), interpolation=cv2.INTER_AREA)
+    tracker.reset()
+    seen = tracker.track(small, scale=2.0)
+    assert seen.state == "tracked"
+    assert seen.centre_px == pytest.approx(whole.centre_px, abs=8)
+    assert seen.box is not None
+    assert whole.box is not None
+    assert seen.box.centre == pytest.approx(whole.box.centre, abs=12)
+    assert (seen.box.width, seen.box.height) == pytest.approx((whole.box.width, whole.box.height), abs=24)
+
+
+def test_images_of_both_sizes_may_follow_one_another(tracker):
+    frame = draw([DrawnWorm(620, 300)])
+    first = tracker.track(frame)
+    grey = np.ascontiguousarray(frame[::2, ::2, 1])
+    assert tracker.track(grey, scale=2.0).state == "tracked"
+    again = tracker.track(frame)
+    assert again.state == "tracked"
+    assert again.box == first.box

@@ -1,7 +1,9 @@
 """Axes on every kind of step driver, with a record of what went over its lines."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,10 +11,13 @@ import pytest
 from hw.clock import Clock, SystemClock, VirtualClock
 from hw.config import AxisConfig
 from hw.drive import DriveConfig
+from hw.gpio.apart import ApartDriver
+from hw.gpio.config import Backend, GpioConfig
+from hw.gpio.opening import open_driver
 from hw.pump import CallPump, Pump, ThreadPump
 from hw.simulation.config import SimulatedAxisConfig
 from hw.simulation.driver import SimulatedStepDriver
-from hw.step_driver import LineEdge
+from hw.step_driver import Line, LineEdge
 from hw.stepper import StepperAxis
 
 AXIS = AxisConfig(
@@ -38,7 +43,8 @@ class DriverBench:
     axis, clock, config : under test
     edges : levels of the lines as the driver chip sees them (EN is low when on), by the rig's clock, in the
         order of time; complete when the axis rests
-    timing_s : how far an interval may be from what was asked for, s
+    timing_s : how much longer than asked for an interval may be, s
+    early_s : how much shorter an interval may look in the record, s
     """
 
     axis: StepperAxis
@@ -46,6 +52,7 @@ class DriverBench:
     config: AxisConfig
     edges: Callable[[], list[LineEdge]]
     timing_s: float
+    early_s: float = 1e-9
     _closers: list[Callable[[], None]] = field(default_factory=list)
 
     def rest(self) -> None:
@@ -79,9 +86,65 @@ def simulated_in_real_time(config: AxisConfig) -> DriverBench:
     return simulated_bench(config, clock, ThreadPump(clock))
 
 
+class KernelRecord:
+    """Every write to a line of the simulated chip that `make test-gpio` makes, as the kernel saw it."""
+
+    # Whole microseconds, and an interval has two ends.
+    resolution_s = 2e-6
+    folder = Path("/sys/kernel/tracing")
+
+    def start(self) -> None:
+        """Forget what was before."""
+        (self.folder / "trace").write_text("")
+        (self.folder / "events/gpio/gpio_value/enable").write_text("1")
+
+    def edges(self) -> list[tuple[float, int, bool]]:
+        """Time in s, pin and level of each write, in order."""
+        stats = [file.read_text().splitlines() for file in self.folder.glob("per_cpu/cpu*/stats")]
+        lost = {line for lines in stats for line in lines if line.startswith("overrun")}
+        assert lost == {"overrun: 0"}
+        base, edges = int(os.environ["WORMFOCUS_SIM_BASE"]), []
+        for line in (self.folder / "trace").read_text().splitlines():
+            before, found, after = line.partition(": gpio_value: ")
+            number, what, level = after.split() if found else ("", "", "")
+            if what == "set":
+                edges.append((float(before.split()[-1]), int(number) - base, level == "1"))
+        return edges
+
+
+@pytest.fixture(scope="session")
+def kernel_record() -> KernelRecord:
+    """The kernel's own account of what went over the lines."""
+    return KernelRecord()
+
+
+def on_gpio(backend: Backend, *, apart: bool = False) -> Callable[[AxisConfig], DriverBench]:
+    """An axis on the lines of a real kernel's chip."""
+    gpio = GpioConfig(backend=backend, step_pin=17, dir_pin=27, enable_pin=22)
+    names: dict[int, Line] = {gpio.step_pin: "STEP", gpio.dir_pin: "DIR", gpio.enable_pin: "EN"}
+
+    def open_bench(config: AxisConfig) -> DriverBench:
+        clock, record = SystemClock(), KernelRecord()
+        driver = ApartDriver(gpio, config.drive) if apart else open_driver(gpio, config.drive, clock)
+        record.start()
+        axis = StepperAxis(config, driver, clock, ThreadPump(clock))
+        axis.confirm_position(0)
+
+        def edges() -> list[LineEdge]:
+            return [LineEdge(t, names[pin], level) for t, pin, level in record.edges()]
+
+        return DriverBench(axis, clock, config, edges, timing_s=1e-3, early_s=record.resolution_s)
+
+    return open_bench
+
+
+# Set in the machine of `make test-gpio`: the libraries that are installed there.
+BACKENDS = os.environ.get("WORMFOCUS_GPIO_BACKENDS", "").split()
 BENCHES: dict[str, Callable[[AxisConfig], DriverBench]] = {
     "simulated-virtual": simulated_in_virtual_time,
     "simulated-thread": simulated_in_real_time,
+    **{name: on_gpio(name) for name in BACKENDS},
+    **{f"{name}-apart": on_gpio(name, apart=True) for name in BACKENDS[:1]},
 }
 
 

@@ -30,7 +30,7 @@ def assert_lines_obey(bench, edges):
     drive = bench.config.drive
     times, _ = steps(edges)
     intervals = np.diff(times)
-    assert intervals.min() >= 1 / bench.config.max_speed_steps_s - bench.timing_s
+    assert intervals.min() >= 1 / bench.config.max_speed_steps_s - bench.early_s
     rising = {edge.t for edge in edges if edge.line == "STEP" and edge.level}
     for edge, after in itertools.pairwise(e for e in edges if e.line == "STEP"):
         assert edge.level != after.level, "pulses do not overlap"
