@@ -113,8 +113,7 @@ class ApartDriver:
             if self._closed:
                 return
             try:
-                self._calls.send(("close", None))
-                self._answer()
+                self._exchange("close", None)
             finally:
                 self._end()
 
@@ -122,11 +121,14 @@ class ApartDriver:
         with self._one_at_a_time:
             if self._closed:
                 raise AxisFault("focus axis: its driver is closed; open the rig again")
-            try:
-                self._calls.send((name, argument))
-            except OSError:
-                self._gone()
-            return self._answer()
+            return self._exchange(name, argument)
+
+    def _exchange(self, name: str, argument: object) -> Any:
+        try:
+            self._calls.send((name, argument))
+        except OSError:
+            self._gone()
+        return self._answer()
 
     def _answer(self) -> Any:
         try:

@@ -133,7 +133,8 @@ def on_gpio(backend: Backend, *, apart: bool = False) -> Callable[[AxisConfig], 
         def edges() -> list[LineEdge]:
             return [LineEdge(t, names[pin], level) for t, pin, level in record.edges()]
 
-        return DriverBench(axis, clock, config, edges, timing_s=1e-3, early_s=record.resolution_s)
+        # 400 writes of rpi-lgpio add more than 10 ms to a move.
+        return DriverBench(axis, clock, config, edges, timing_s=2e-3, early_s=record.resolution_s)
 
     return open_bench
 

@@ -36,7 +36,8 @@ if [ ! -e "$LIBRARIES/done" ]; then
 fi
 BACKENDS=gpiod
 [ -e "$LIBRARIES/lgpio.py" ] && BACKENDS="gpiod lgpio rpi"
-[ $# -gt 0 ] || set -- -m pytest -p no:cacheprovider -q tests/hw/gpio tests/hw/test_any_driver.py
+[ $# -gt 0 ] || set -- -m pytest -p no:cacheprovider -q -s \
+    -k 'not simulated- and not [paper]' tests/hw/gpio tests/hw/test_any_driver.py
 
 cat > "$VM/run.sh" <<RUN
 set -e
@@ -47,4 +48,4 @@ cd $REPO
 uname -sr
 exec $PYTHON $(printf '%q ' "$@")
 RUN
-bash "$REPO/tests/vm/boot.sh" "$VM" "$VM/run.sh" "$VM/results" "${WORMFOCUS_VM_SECONDS:-900}"
+bash "$REPO/tests/vm/boot.sh" "$VM" "$VM/run.sh" "$VM/results" "${WORMFOCUS_VM_SECONDS:-1800}"

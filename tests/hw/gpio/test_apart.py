@@ -89,6 +89,70 @@ def test_the_motor_goes_off_when_the_program_is_gone(served: Any) -> None:
     assert lines.written[-1][1:] == (EN, True)
 
 
+# What the process runs where there is no chip: the same, with lines that end there.
+STAND_IN = """
+from hw.gpio import apart
+from hw.gpio.pacing import PacedDriver
+
+class NoWire:
+    failures = (OSError,)
+    def write(self, pin, high): pass
+    def read(self, pin): return True
+    def release(self): pass
+
+apart.open_driver = lambda config, drive, clock: PacedDriver(config, drive, clock, NoWire())
+apart.main()
+"""
+
+
+@pytest.fixture
+def driver(config: GpioConfig, monkeypatch: pytest.MonkeyPatch) -> ApartDriver:
+    start = subprocess.Popen
+
+    def start_stand_in(command: list[str], **options: Any) -> Any:
+        assert command[:3] == [sys.executable, "-m", "hw.gpio.apart"]
+        return start([sys.executable, "-c", STAND_IN, *command[3:]], **options)
+
+    monkeypatch.setattr(apart.subprocess, "Popen", start_stand_in)
+    return ApartDriver(config, DriveConfig())
+
+
+def test_a_process_does_what_a_driver_does(driver: ApartDriver) -> None:
+    assert driver.scheduling.startswith(("SCHED_FIFO", "ordinary"))
+    driver.enable(True)
+    # The line is high, and the switch is active low.
+    assert driver.end_stop is False
+    played = driver.play(Pulses(True, time.monotonic() + np.arange(10) / 400))
+    assert played.count == 10
+    stopping = threading.Timer(0.2, driver.interrupt)
+    stopping.start()
+    assert 0 < driver.play(Pulses(True, time.monotonic() + np.arange(4000) / 400)).count < 4000
+    stopping.join()
+    driver.close()
+    driver.close()
+    driver.interrupt()
+    assert driver._process.returncode == 0
+    with pytest.raises(AxisFault, match="closed; open the rig again"):
+        driver.enable(True)
+
+
+def test_closing_ends_a_play_in_progress(driver: ApartDriver) -> None:
+    closing = threading.Timer(0.2, driver.close)
+    closing.start()
+    assert driver.play(Pulses(True, time.monotonic() + np.arange(4000) / 400)).count < 4000
+    closing.join()
+    assert driver._process.returncode == 0
+
+
+def test_a_process_that_died_is_a_fault_that_says_what_to_do(driver: ApartDriver) -> None:
+    driver._process.kill()
+    driver._process.wait()
+    for use in (lambda: driver.enable(True), driver.close):
+        with pytest.raises(AxisFault, match=r"has ended; open the rig again and home it"):
+            use()
+    driver.close()
+
+
 def test_a_process_that_finds_no_chip_says_so_here(config: GpioConfig) -> None:
     with pytest.raises(GpioUnavailable, match="no chip is called 'no such chip'"):
         ApartDriver(config.model_copy(update={"chip": "no such chip"}), DriveConfig())
@@ -122,15 +186,3 @@ driver.play(Pulses(True, time.monotonic() + np.arange(4000) / 400))
     steps = [t for t, pin, high in edges if pin == 17 and high]
     assert len(steps) > 10
     assert steps[-1] - killed_s < 0.02
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_process_that_died_is_a_fault_with_a_next_step(backend: str, config: GpioConfig) -> None:
-    driver = ApartDriver(config.model_copy(update={"backend": backend}), DriveConfig())
-    assert driver.scheduling == f"SCHED_FIFO {apart.PRIORITY}"
-    driver._process.kill()
-    with pytest.raises(AxisFault, match=r"has ended; open the rig again and home it"):
-        driver.enable(True)
-    with pytest.raises(AxisFault):
-        driver.close()
-    driver.close()
