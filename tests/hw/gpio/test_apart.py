@@ -23,6 +23,12 @@ BACKENDS = os.environ.get("WORMFOCUS_GPIO_BACKENDS", "").split()
 EN = 22
 
 
+@pytest.fixture(autouse=True)
+def _slow_machines_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    # An emulated one imports numpy in a minute of its own time.
+    monkeypatch.setattr(apart, "START_S", 600.0)
+
+
 @pytest.fixture
 def served(paper_in_real_time: Any) -> Any:
     """Both ends of the calls, the end for stops, the driver's lines, and the thread that serves them."""
@@ -165,10 +171,11 @@ def test_a_killed_program_leaves_the_motor_off(backend: str, config: GpioConfig,
 import time
 import numpy as np
 from hw.drive import DriveConfig
-from hw.gpio.apart import ApartDriver
+from hw.gpio import apart
 from hw.gpio.config import GpioConfig
 from hw.step_driver import Pulses
-driver = ApartDriver(GpioConfig(backend="{backend}", step_pin=17, dir_pin=27, enable_pin=22), DriveConfig())
+apart.START_S = 600.0
+driver = apart.ApartDriver(GpioConfig(backend="{backend}", step_pin=17, dir_pin=27, enable_pin=22), DriveConfig())
 driver.enable(True)
 print("on", flush=True)
 driver.play(Pulses(True, time.monotonic() + np.arange(4000) / 400))
