@@ -1,4 +1,4 @@
-"""Sessions of a run without an end: one folder after the other, and never more of them than the disk has for it.
+"""Sessions of a run without an end: one folder after the other, and no more than the disk has for them.
 
 A rig that runs for weeks writes some 20 MB of frames.csv an hour. A new folder begins every hour, or earlier
 where the frames are many; the oldest folders make room for it.

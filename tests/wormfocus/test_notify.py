@@ -3,6 +3,7 @@
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -78,7 +79,7 @@ def test_a_full_socket_never_holds_up_the_loop_and_ready_is_said_again(manager, 
     flood = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     flood.setblocking(False)
     with flood, Notifier(address, 8.0, clock) as notifier:
-        with pytest.raises(BlockingIOError):
+        with suppress(BlockingIOError):
             while True:
                 flood.sendto(b"x", address.replace("@", "\0", 1))
         notifier.step(STEP)
