@@ -3,6 +3,7 @@
 #   make demo     the main job on the simulated rig; no torch, no hardware
 #   make test     the whole test suite, training and export included
 #   make check    what a change must pass: lint, types, layers, test
+#   make test-arm64  the install on an arm64 Debian without a network, by emulation; needs root, see tests/arm64
 #
 # The interpreter is the first of these that runs and is of a supported version; PYTHON=... overrides it.
 ifndef PYTHON
@@ -23,7 +24,7 @@ TORCH_INDEX ?=
 # Libraries that start a thread per core fight each other on small machines.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test check lint types layers format wheel test-lowest lowest bench clean
+.PHONY: help demo test test-arm64 check lint types layers format wheel test-lowest lowest bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -85,6 +86,13 @@ $(LOWEST)/lowest.stamp: pyproject.toml constraints/lowest.txt
 
 test-lowest: $(LOWEST)/lowest.stamp
 	$(LOWEST)/bin/pytest tests/hw tests/calibration tests/edge tests/wormfocus/test_command.py tests/wormfocus/test_imports.py
+
+# Both Pythons of Raspberry Pi OS; exits 77 and says why where it cannot run. Settings: head of tests/arm64/run.sh.
+SUITES ?= bookworm trixie
+
+test-arm64: $(VENV)/base.stamp
+	@for suite in $(SUITES); do \
+		PYTHON=$(abspath $(BIN)/python) tests/arm64/run.sh $$suite || exit $$?; done
 
 # Write constraints/lowest.txt anew after a change of the bounds.
 lowest: $(VENV)/base.stamp

@@ -38,10 +38,12 @@ def write_card(boot: Path, settings: RigSettings, wheelhouse: Path, bundle: Path
     Raises
     ------
     ConfigError
-        `boot` is no boot partition, the wheelhouse is damaged, or there is no room.
+        `boot` is no boot partition, the wheelhouse is damaged, the bundle is missing, or there is no room.
     """
     if not (boot / "config.txt").is_file() or not (boot / "cmdline.txt").is_file():
         raise ConfigError(f"{boot}: no boot partition of Raspberry Pi OS; mount the card and name its bootfs")
+    if bundle is not None and not bundle.is_file():
+        raise ConfigError(f"{bundle}: no such bundle; check the path")
     check_wheelhouse(wheelhouse)
     payload = boot / PAYLOAD
     try:

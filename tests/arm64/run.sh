@@ -5,6 +5,8 @@
 #
 #   ARM64_WORK     folder for downloads and roots (default .arm64 in the clone; about 1.5 GB)
 #   ARM64_DEMO_S   length of the demo in seconds of its virtual time (default 5: hours by emulation; 0: leave it out)
+#   ARM64_WHEELS   a wheelhouse made before (default: make one)
+#   ARM64_COMPILE  0: leave byte code out of the install, which takes most of its time by emulation
 #   PYTHON         interpreter with the packages of this clone (default .venv/bin/python)
 #
 # Exit status: 0 all held, 77 it cannot run here, anything else: something did not hold.
@@ -48,17 +50,23 @@ if inside python3 -c 'import socket; socket.create_connection(("192.0.2.1", 80),
 fi
 say "network inside: $(tail -1 "$RESULTS/network.txt")"
 
-rm -rf "$WORK/wheelhouse"
-timed wheelhouse "$PYTHON" -m hw.flash.wheelhouse --out "$WORK/wheelhouse" --source "$CLONE"
+WHEELS=${ARM64_WHEELS:-$WORK/wheelhouse}
+if [ -z "${ARM64_WHEELS:-}" ]; then
+    rm -rf "$WHEELS"
+    timed wheelhouse "$PYTHON" -m hw.flash.wheelhouse --out "$WHEELS" --source "$CLONE"
+fi
 touch "$ROOT/boot/firmware/config.txt" "$ROOT/boot/firmware/cmdline.txt"
 echo "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA test" >"$WORK/key.pub"
-timed card "$PYTHON" -m hw.flash.card --boot "$ROOT/boot/firmware" --wheelhouse "$WORK/wheelhouse" \
+timed card "$PYTHON" -m hw.flash.card --boot "$ROOT/boot/firmware" --wheelhouse "$WHEELS" \
     --hostname worm1 --user lab --ssh-key "$WORK/key.pub" --rig worm_tracker
 
 # As cloud-init would: the user first, then the very command that user-data holds.
 inside useradd --create-home lab
 mapfile -t COMMAND < <("$PYTHON" -c 'import sys, yaml; print(*yaml.safe_load(sys.stdin)["runcmd"][-1], sep="\n")' \
     <"$ROOT/boot/firmware/user-data")
+if [ "${ARM64_COMPILE:-1}" = 0 ]; then
+    COMMAND=(env PIP_NO_COMPILE=1 "${COMMAND[@]}")
+fi
 say "first boot: ${COMMAND[*]}"
 timed "install, no network" inside "${COMMAND[@]}" | tee "$RESULTS/install.txt"
 "$PYTHON" "$HERE/snapshot.py" "$ROOT" >"$RESULTS/before.txt"
