@@ -3,7 +3,8 @@
 #   make demo     the main job on the simulated rig; no torch, no hardware
 #   make test     the whole test suite, training and export included
 #   make check    what a change must pass: lint, types, layers, test
-#   make test-arm64  the install on an arm64 Debian without a network, by emulation; needs root, see tests/arm64
+#   make test-arm64    the install on an arm64 Debian without a network, by emulation; needs root, see tests/arm64
+#   make test-service  the service under a real systemd in namespaces; needs root
 #
 # The interpreter is the first of these that runs and is of a supported version; PYTHON=... overrides it.
 ifndef PYTHON
@@ -24,7 +25,7 @@ TORCH_INDEX ?=
 # Libraries that start a thread per core fight each other on small machines.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-arm64 check lint types layers format wheel test-lowest lowest bench clean
+.PHONY: help demo test test-arm64 test-service check lint types layers format wheel test-lowest lowest bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -93,6 +94,9 @@ SUITES ?= bookworm trixie
 test-arm64: $(VENV)/base.stamp
 	@for suite in $(SUITES); do \
 		PYTHON=$(abspath $(BIN)/python) tests/arm64/run.sh $$suite || exit $$?; done
+
+test-service: $(VENV)/base.stamp
+	PYTHON=$(abspath $(BIN)/python) tests/systemd/run.sh
 
 # Write constraints/lowest.txt anew after a change of the bounds.
 lowest: $(VENV)/base.stamp
