@@ -6,9 +6,9 @@
 set -euo pipefail
 SUITE=$1 CACHE=$(mkdir -p "$2" && cd "$2" && pwd) ROOT=$3
 KEYS=/usr/share/keyrings/debian-archive-keyring.gpg
-# What Raspberry Pi OS brings and the install script uses; libstdc++ is what numpy needs.
+# What the install script uses, and libstdc++, which numpy needs; no python3-venv, which a Pi may lack too.
 PACKAGES=(base-files base-passwd bash coreutils diffutils findutils grep gzip hostname libc-bin libstdc++6 login mawk
-    passwd python3 python3-venv sed systemd tar util-linux)
+    passwd python3 sed systemd tar util-linux)
 
 mkdir -p "$CACHE"/{lists/partial,archives/partial,etc/apt.conf.d,etc/preferences.d}
 : >"$CACHE/status"
