@@ -28,9 +28,10 @@ for folder in {folders}; do
     mkdir -p "$state/up$folder" "$state/work$folder"
     mount -t overlay -o "lowerdir=$folder,upperdir=$state/up$folder,workdir=$state/work$folder" none "$folder"
 done
-# systemd may run on this machine, but not in here.
-[ ! -d /run/systemd ] || mount -t tmpfs none /run/systemd
-export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+# systemd may run on this machine, but not in here, unless a stand-in for systemctl is given.
+mount -t tmpfs none /run
+[ -z "${{SYSTEMCTL:-}}" ] || mkdir -p /run/systemd/system
+export PATH=${{SYSTEMCTL:+$SYSTEMCTL:}}/usr/sbin:/usr/bin:/sbin:/bin
 exec "$@"
 """.format(folders=" ".join(OVERLAID))
 
@@ -117,14 +118,17 @@ class Pi:
         self.folder = folder
         self.up = folder / "up"
 
-    def install(self, *arguments: object, status: int = 0) -> str:
+    def install(self, *arguments: object, status: int = 0, systemctl: Path | None = None) -> str:
         result = subprocess.run(
             ["unshare", "--mount", "bash", "-c", INSIDE, "_", str(self.folder), "bash", str(SCRIPT)]
             + [str(argument) for argument in arguments],
             capture_output=True,
             text=True,
             check=False,
-            env={name: value for name, value in os.environ.items() if name != "SUDO_USER"},
+            env={
+                **{name: value for name, value in os.environ.items() if name != "SUDO_USER"},
+                "SYSTEMCTL": str(systemctl or ""),
+            },
         )
         assert result.returncode == status, result.stdout + result.stderr
         return result.stdout + result.stderr
@@ -226,6 +230,45 @@ def test_a_release_that_does_not_start_never_becomes_the_current_one(pi, tmp_pat
     before.pop("opt/wormfocus/releases")
     after.pop("opt/wormfocus/releases")
     assert after == before
+
+
+@pytest.fixture
+def systemctl(tmp_path: Path) -> Path:
+    """A folder with a `systemctl` that notes its calls, and whose service gets ready unless it is of 2.0."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    program = folder / "systemctl"
+    program.write_text(
+        f"""#!/bin/sh
+echo "$*" >>{tmp_path}/calls
+case $* in
+    restart*) case $(readlink /opt/wormfocus/current) in releases/2.0-*) exit 1 ;; esac ;;
+esac
+"""
+    )
+    program.chmod(0o755)
+    return folder
+
+
+def test_a_release_that_does_not_get_ready_gives_way_to_the_one_before(pi, systemctl, tmp_path):
+    old = pi.link("opt/wormfocus/current")
+    second = make_wheelhouse(tmp_path / "second", "2.0")
+    assert "going back" in pi.install("--wheelhouse", second, status=1, systemctl=systemctl)
+    assert pi.link("opt/wormfocus/current") == old
+    assert (pi.up / "etc/systemd/system/wormfocus.service").read_text().endswith("# 1.0\n")
+    calls = (tmp_path / "calls").read_text().splitlines()
+    told = [call for call in calls if call.split()[0] in {"daemon-reload", "restart"}]
+    # The new unit and the new program, then the old unit and the old program.
+    assert told == ["daemon-reload", "restart wormfocus.service"] * 2
+    # The next one is none of these, so it goes on from the release that runs.
+    pi.install("--wheelhouse", make_wheelhouse(tmp_path / "third", "3.0"), systemctl=systemctl)
+    assert pi.link("opt/wormfocus/current").startswith("releases/3.0-")
+    assert pi.link("opt/wormfocus/previous") == old
+
+
+def test_a_service_that_runs_what_is_installed_is_not_disturbed(pi, first, systemctl, tmp_path):
+    pi.install("--wheelhouse", first, systemctl=systemctl)
+    assert not [call for call in (tmp_path / "calls").read_text().splitlines() if call.startswith("restart")]
 
 
 def test_an_install_that_was_cut_off_is_done_again(pi, first):
