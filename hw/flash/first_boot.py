@@ -97,7 +97,7 @@ def wpa2_key(ssid: str, passphrase: str) -> str:
 def first_boot_files(settings: RigSettings) -> FirstBootFiles:
     """Make the three files."""
     user_data = _dump(_user_data(settings), head="#cloud-config\n")
-    network_config = _dump(_network(settings.wifi))
+    network_config = _dump({"network": _network(settings.wifi)})
     # A card with other settings is another instance, for which cloud-init runs everything again.
     digest = hashlib.sha256((user_data + network_config).encode()).hexdigest()[:12]
     meta_data = _dump({"instance-id": f"wormfocus-{digest}", "local-hostname": settings.hostname})

@@ -1,6 +1,7 @@
 """What goes onto the boot partition, and what cloud-init itself says of it."""
 
 import hashlib
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -86,12 +87,12 @@ def test_nothing_on_the_card_lets_anyone_in_but_the_key():
     assert user["ssh_authorized_keys"] == [KEY]
     assert not {"passwd", "plain_text_passwd", "hashed_passwd"} & set(user)
     assert user_data["ssh_pwauth"] is False
-    network = yaml.safe_load(files.network_config)
+    network = yaml.safe_load(files.network_config)["network"]
     assert network["wifis"]["wlan0"]["access-points"] == {SSID: {"password": wpa2_key(SSID, PASSPHRASE)}}
 
 
 def test_without_wifi_there_is_the_cable_only_and_nobody_waits_for_it():
-    network = yaml.safe_load(first_boot_files(settings()).network_config)
+    network = yaml.safe_load(first_boot_files(settings()).network_config)["network"]
     assert network == {"version": 2, "ethernets": {"eth0": {"dhcp4": True, "optional": True}}}
 
 
@@ -116,6 +117,21 @@ def test_cloud_init_finds_the_user_data_valid(tmp_path, with_wifi):
     # That it would have said so.
     path.write_text(path.read_text().replace("lock_passwd: true", "lock_passwd: perhaps"))
     assert subprocess.run(command, capture_output=True, check=False).returncode != 0
+
+
+@needs_cloud_init
+def test_cloud_init_finds_the_network_valid(tmp_path):
+    version = subprocess.run(["cloud-init", "--version"], capture_output=True, text=True, check=True)
+    found = re.search(r"(\d+)\.\d", version.stdout + version.stderr)
+    assert found is not None
+    if int(found[1]) < 24:
+        pytest.skip("this cloud-init checks user data only; 24 and later check the network, too")
+    path = tmp_path / "network-config"
+    # The cable only: without netplan, the schema of cloud-init knows no Wi-Fi.
+    path.write_text(first_boot_files(settings()).network_config)
+    command = ["cloud-init", "schema", "--schema-type", "network-config", "--config-file", str(path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @needs_cloud_init
