@@ -95,7 +95,7 @@ say "$(inside systemd-analyze security --offline=true --threshold=25 --no-pager 
 if [ "$DEMO_S" = 0 ]; then
     say "demo: left out, as ARM64_DEMO_S asks for"
 else
-    timed "demo of $DEMO_S s" inside sh -c \
+    timed "demo of $DEMO_S s" inside bash -c \
         "cd /root && rm -rf demo && wormfocus demo --seconds $DEMO_S --out demo --json demo/figures-demo.json" \
         | tee "$RESULTS/demo.txt"
     say "demo finished: $(wc -l <"$ROOT/root/demo/frames.csv") lines in frames.csv"
