@@ -1,11 +1,12 @@
 # wormfocus. Each target sets up what it needs in .venv; the second run is quick.
 #
-#   make demo     the main job on the simulated rig; no torch, no hardware
-#   make test     the whole test suite, training and export included
-#   make check    what a change must pass: lint, types, layers, test
-#   make test-gpio  every GPIO library against a real kernel, in a small emulated machine (Debian, QEMU)
-#   make test-camera  the real picamera2 on libcamera's virtual camera, in the same machine;
-#                   WHERE=--here without the machine, on this kernel
+#   make demo          the main job on the simulated rig; no torch, no hardware
+#   make test          the whole test suite, training and export included
+#   make check         what a change must pass: lint, types, layers, test
+#   make test-gpio     every GPIO library against a real kernel, in a small emulated machine (Debian, QEMU)
+#   make test-camera   the real picamera2 on libcamera's virtual camera, in the same machine; WHERE=--here on this
+#   make test-arm64    the install on an arm64 Debian without a network, by emulation; root, see tests/arm64
+#   make test-service  the service under a real systemd in namespaces; root
 #
 # The interpreter is the first of these that runs and is of a supported version; PYTHON=... overrides it.
 ifndef PYTHON
@@ -26,7 +27,7 @@ TORCH_INDEX ?=
 # Libraries that start a thread per core fight each other on small machines.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-gpio test-camera check lint types layers format wheel test-lowest lowest bench clean
+.PHONY: help demo test test-gpio test-camera test-arm64 test-service check lint types layers format wheel test-lowest lowest bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -95,6 +96,16 @@ $(LOWEST)/lowest.stamp: pyproject.toml constraints/lowest.txt
 
 test-lowest: $(LOWEST)/lowest.stamp
 	$(LOWEST)/bin/pytest tests/hw tests/calibration tests/edge tests/wormfocus/test_command.py tests/wormfocus/test_imports.py
+
+# Both Pythons of Raspberry Pi OS; exits 77 and says why where it cannot run. Settings: head of tests/arm64/run.sh.
+SUITES ?= bookworm trixie
+
+test-arm64: $(VENV)/base.stamp
+	@for suite in $(SUITES); do \
+		PYTHON=$(abspath $(BIN)/python) tests/arm64/run.sh $$suite || exit $$?; done
+
+test-service: $(VENV)/base.stamp
+	PYTHON=$(abspath $(BIN)/python) tests/systemd/run.sh
 
 # Write constraints/lowest.txt anew after a change of the bounds.
 lowest: $(VENV)/base.stamp

@@ -16,6 +16,9 @@ __all__ = ["STAGES", "RunFigures", "Step", "Tally"]
 
 STAGES = ("track", "crop", "predict", "decide")
 
+# Of each stage, about 0.5 MB: a run may last for weeks.
+MOST_TIMES = 65536
+
 
 @dataclass(slots=True)
 class Step:
@@ -90,12 +93,19 @@ class RunFigures:
 
 
 class Tally:
-    """Collects what the figures need, a few numbers per step."""
+    """Collects what the figures need: sums, and no more stage times than `MOST_TIMES`, however long the run.
 
-    def __init__(self) -> None:
-        self._errors = array("d")
-        self._after_lock = bytearray()
-        self._stages = {name: array("d") for name in STAGES}
+    Parameters
+    ----------
+    config : the rig's, for um and depth of field
+    begin_s : time from the start of the run from which it counts, s
+    """
+
+    def __init__(self, config: RigConfig, begin_s: float = 0.0) -> None:
+        self._begin_s = begin_s
+        self._um_per_step, self._near_um = config.axis.um_per_step, config.optics.dof_um / 2
+        self._all, self._locked = _Errors(), _Errors()
+        self._stages = {name: _Times() for name in STAGES}
         self._frames = self._lost = self._moves = 0
         self._lock_s: float | None = None
         self._last_s = 0.0
@@ -104,53 +114,80 @@ class Tally:
         """Count one step."""
         decision = step.look.decision
         self._frames += 1
-        self._last_s = step.elapsed_s
+        self._last_s = step.elapsed_s - self._begin_s
         self._lost += decision.state in ("lost", "searching")
         self._moves += decision.target_steps is not None
         if self._lock_s is None and decision.state == "locked":
-            self._lock_s = step.elapsed_s
+            self._lock_s = self._last_s
         for name, times in self._stages.items():
-            times.append(getattr(step.look.stages, name))
-        error = step.error_steps
-        self._errors.append(math.nan if error is None else error)
-        self._after_lock.append(self._lock_s is not None)
+            times.add(getattr(step.look.stages, name))
+        if step.error_steps is not None and math.isfinite(step.error_steps):
+            error_um = step.error_steps * self._um_per_step
+            for errors in (self._all, self._locked) if self._lock_s is not None else (self._all,):
+                errors.add(error_um, abs(error_um) <= self._near_um)
 
-    def figures(self, method: str, config: RigConfig, final_steps: float) -> RunFigures:
+    def figures(self, method: str, final_steps: float) -> RunFigures:
         """Sum up."""
-        errors_um = np.array(self._errors, dtype=np.float64) * config.axis.um_per_step
-        known = np.isfinite(errors_um)
-        locked = known & np.array(self._after_lock, dtype=bool)
-        near = np.abs(errors_um) <= config.optics.dof_um / 2
-        share = share_all = None
-        if known.any():
-            share = float(near[locked].mean()) if locked.any() else 0.0
-            share_all = float(near[known].mean())
+        share = self._locked.share
+        if share is None and self._all.number:
+            share = 0.0
         return RunFigures(
             method=method,
             seconds=self._last_s,
             frames=self._frames,
             time_to_lock_s=self._lock_s,
             in_focus_fraction=share,
-            in_focus_fraction_all=share_all,
-            rms_error_um=_rms(errors_um[locked]),
-            rms_error_um_all=_rms(errors_um[known]),
+            in_focus_fraction_all=self._all.share,
+            rms_error_um=self._locked.rms_um,
+            rms_error_um_all=self._all.rms_um,
             moves=self._moves,
             lost_fraction=self._lost / max(1, self._frames),
-            stage_ms=_stage_ms(self._stages),
+            stage_ms={name: found for name, times in self._stages.items() if (found := times.summary_ms())},
             final_steps=final_steps,
         )
 
 
-def _rms(values: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
-    return float(np.sqrt(np.mean(values**2))) if values.size else None
+class _Errors:
+    """Distances from true focus, as sums."""
+
+    def __init__(self) -> None:
+        self.number = self._near = 0
+        self._squares_um2 = 0.0
+
+    def add(self, error_um: float, near: bool) -> None:
+        self.number += 1
+        self._near += near
+        self._squares_um2 += error_um * error_um
+
+    @property
+    def share(self) -> float | None:
+        return self._near / self.number if self.number else None
+
+    @property
+    def rms_um(self) -> float | None:
+        return math.sqrt(self._squares_um2 / self.number) if self.number else None
 
 
-def _stage_ms(stages: dict[str, "array[float]"]) -> dict[str, dict[str, float]]:
-    """Median and 99th percentile of every stage that ran at least once."""
-    result = {}
-    for name, seconds in stages.items():
-        times = np.array(seconds, dtype=np.float64) * 1e3
-        times = times[np.isfinite(times)]
-        if times.size:
-            result[name] = {"median": float(np.median(times)), "p99": float(np.percentile(times, 99))}
-    return result
+class _Times:
+    """Times of one stage; when there are too many, every second one is dropped, and from then on skipped."""
+
+    def __init__(self) -> None:
+        self._kept = array("d")
+        self._every, self._seen = 1, 0
+
+    def add(self, seconds: float) -> None:
+        if not math.isfinite(seconds):
+            return
+        if self._seen % self._every == 0:
+            self._kept.append(seconds)
+            if len(self._kept) >= MOST_TIMES:
+                self._kept = self._kept[::2]
+                self._every *= 2
+        self._seen += 1
+
+    def summary_ms(self) -> dict[str, float]:
+        """Median and 99th percentile; empty for a stage that never ran."""
+        if not self._kept:
+            return {}
+        times = np.array(self._kept, dtype=np.float64) * 1e3
+        return {"median": float(np.median(times)), "p99": float(np.percentile(times, 99))}

@@ -12,10 +12,20 @@ from hw.errors import AxisFault
 from hw.frame import Frame
 from hw.rig import Rig
 
-__all__ = ["FocusResult", "Progress", "Recorder", "Truth", "focus_once", "loop_steps", "run_autofocus"]
+__all__ = [
+    "FocusResult",
+    "Progress",
+    "Recorder",
+    "Stopped",
+    "Truth",
+    "focus_once",
+    "loop_steps",
+    "run_autofocus",
+]
 
 Truth = Callable[[Frame], float | None]
 Progress = Callable[[Step], None]
+Stopped = Callable[[], bool]
 
 # The longest wait for the lens to come to rest after a run; any move of any axis is over by then.
 REST_TIMEOUT_S = 60.0
@@ -93,6 +103,7 @@ def run_autofocus(
     session: Recorder | None = None,
     truth: Truth | None = None,
     progress: Progress | None = None,
+    stopped: Stopped | None = None,
 ) -> RunFigures:
     """Keep the subject in focus for a while.
 
@@ -100,10 +111,11 @@ def run_autofocus(
     ----------
     rig : open; it stays open
     focuser : how to focus
-    seconds : length of the run on the rig's clock
+    seconds : length of the run on the rig's clock; inf has no end of its own
     session : told every step
     truth : lens position truly in focus at a frame, in steps, or None
     progress : called after every step
+    stopped : asked after every step; the run ends when it says yes
 
     Returns
     -------
@@ -115,7 +127,7 @@ def run_autofocus(
     CameraStalled, AxisFault
         As `loop_steps`.
     """
-    tally = Tally()
+    tally = Tally(rig.config)
     with closing(loop_steps(rig, focuser, truth)) as steps:
         for step in steps:
             tally.add(step)
@@ -123,10 +135,10 @@ def run_autofocus(
                 session.record(step)
             if progress is not None:
                 progress(step)
-            if step.elapsed_s >= seconds:
+            if step.elapsed_s >= seconds or (stopped is not None and stopped()):
                 break
     _come_to_rest(rig, focuser.rest_steps())
-    return tally.figures(focuser.method, rig.config, float(rig.axis.position_steps))
+    return tally.figures(focuser.method, float(rig.axis.position_steps))
 
 
 def focus_once(

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -141,13 +142,22 @@ class Session:
         if self._locked is None and look.window is not None and decision.state == "locked":
             self._locked = look.window.copy()
 
-    def finish(self, figures: RunFigures) -> Path:
-        """Write figures.json and summary.png; return the picture's path."""
-        from edge.summary import draw_summary, read_history
+    @property
+    def size_bytes(self) -> int:
+        """Size of what has been written so far, and grows."""
+        return os.fstat(self._frames.fileno()).st_size + os.fstat(self._events.fileno()).st_size
 
-        self._event(self._last_s, "end", reason="finished")
+    def end(self, figures: RunFigures, reason: str = "finished") -> None:
+        """Write figures.json and the last event."""
+        self._event(self._last_s, "end", reason=reason)
         text = json.dumps(figures.as_dict(), indent=2) + "\n"
         (self.folder / "figures.json").write_text(text, encoding="utf-8")
+
+    def finish(self, figures: RunFigures) -> Path:
+        """Write figures.json, the last event and summary.png; return the picture's path."""
+        from edge.summary import draw_summary, read_history
+
+        self.end(figures)
         picture = self.folder / "summary.png"
         history = read_history(self.folder, self._config)
         draw_summary(

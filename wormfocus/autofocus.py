@@ -87,19 +87,26 @@ def open_parts(
 
 @contextmanager
 def show_progress(title: str, seconds: float) -> Iterator["Callable[[Step], None]"]:
-    """Show how far a run is, and in which state, on stderr; yields what to call after each step."""
+    """Show how far a run is, and in which state, on stderr; yields what to call after each step.
+
+    Parameters
+    ----------
+    title : what is running
+    seconds : its length; inf where it has no end
+    """
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    total = seconds if math.isfinite(seconds) else None
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:.1f}/{task.total:g} s"),
+        TextColumn("{task.completed:.1f}" + ("" if total is None else f"/{total:g}") + " s"),
         TextColumn("{task.fields[state]:<9}"),
         TimeElapsedColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(title, total=seconds, state="")
+        task = progress.add_task(title, total=total, state="")
 
         def update(step: "Step") -> None:
             elapsed = min(step.elapsed_s, seconds)
