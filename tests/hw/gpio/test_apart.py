@@ -175,7 +175,8 @@ from hw.gpio import apart
 from hw.gpio.config import GpioConfig
 from hw.step_driver import Pulses
 apart.START_S = 600.0
-driver = apart.ApartDriver(GpioConfig(backend="{backend}", step_pin=17, dir_pin=27, enable_pin=22), DriveConfig())
+wiring = GpioConfig(backend="{backend}", step_pin=17, dir_pin=27, enable_pin=22)
+driver = apart.ApartDriver(wiring, DriveConfig())
 driver.enable(True)
 print("on", flush=True)
 driver.play(Pulses(True, time.monotonic() + np.arange(4000) / 400))
