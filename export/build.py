@@ -46,6 +46,7 @@ def export_run(
     stacks: Sequence[Path],
     method: Quantization,
     *,
+    mirrors: int = 1,
     allow_loss: bool = False,
     cache: Path | None = None,
     tell: Tell = print,
@@ -59,6 +60,7 @@ def export_run(
     stacks : folders with the run's stacks; its own where empty. Specimens that it neither trained on nor
         validated on are its test
     method : of quantization
+    mirrors : how many mirror images of a window the bundle asks about and averages: 1, 2 or 4
     allow_loss : write the bundle even where quantization costs too much, which its card then says
     cache : where decoded images are kept; `.prepared` in the first folder of stacks when absent
     tell : takes lines meant for a person
@@ -78,7 +80,7 @@ def export_run(
         The network has no last linear layer, which int8 needs.
     """
     data = export_data(run, list(stacks) or run.stacks, cache, tell)
-    bundle, figures = build(run, data, out, method, tell=tell)
+    bundle, figures = build(run, data, out, method, mirrors=mirrors, tell=tell)
     lost = bundle.card.parity.accepted_losses
     if lost and not allow_loss:
         raise LossyExportError(
@@ -92,14 +94,20 @@ def export_run(
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     write_bundle(out, bundle.flatbuffer, bundle.card)
-    again = commands(run, data.sources, data.simulated_rig, method, out.name)
+    again = commands(run, data.sources, data.simulated_rig, bundle.card, out.name)
     text = model_card(bundle.card, again, data.simulated_rig, out.stat().st_size)
     out.with_suffix(".md").write_text(text, encoding="utf-8")
     return bundle, figures
 
 
 def build(
-    run: Run, data: ExportData, out: Path, method: Quantization, *, tell: Tell = print
+    run: Run,
+    data: ExportData,
+    out: Path,
+    method: Quantization,
+    *,
+    mirrors: int = 1,
+    tell: Tell = print,
 ) -> tuple[Bundle, dict[str, Any]]:
     """Convert, quantize and measure, without writing anything; see `export_run`."""
     normalisation, spec = run.record.normalisation, run.input
@@ -107,15 +115,16 @@ def build(
     flatbuffer = convert(run.network, spec)
     tell(f"quantizing to {method} with {len(data.calibration)} images")
     flatbuffer = quantize(flatbuffer, method, network_inputs(data.calibration, normalisation))
-    network = Network(flatbuffer, spec, normalisation, str(out))
+    network = Network(flatbuffer, spec, normalisation, str(out), mirrors=mirrors)
     tell(f"measuring on {len(data.test.images)} images of {len(data.test_specimens)} new specimens")
     outputs = OutputSpec(kind=run.recipe.head, scale_um=run.scale_um, sigma_factor=run.sigma_factor)
-    trained = float_predictions(run, data.test.images)
+    trained = float_predictions(run, data.test.images, mirrors)
     shipped = file_predictions(network, outputs, data.test.images)
     parity = measure_parity(data.test.offsets_um, trained, shipped, run.record.optics.dof_um)
     parity = parity.model_copy(update={"accepted_losses": losses(parity)})
     float_figures, file_figures = (_figures(run, data, each.offsets_um) for each in (trained, shipped))
     card = _card(run, flatbuffer, network.input_dtype, outputs, out.stem, method, file_figures, parity)
+    card = card.model_copy(update={"mirrors": mirrors})
     figures = {"float": float_figures, "file": file_figures, "parity": parity.model_dump(mode="json")}
     return Bundle(card, flatbuffer, out), figures
 

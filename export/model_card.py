@@ -66,6 +66,7 @@ def spread(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 def _head(card: FocusCard, size_bytes: int) -> list[str]:
     spec, outputs = card.input, card.outputs
     sigma = " and its standard deviation" if outputs.kind == "offset_sigma" else ""
+    mirrored = f", means over {card.mirrors} mirror images of what it looks at" if card.mirrors > 1 else ""
     width_um, height_um = spec.field_um
     return [
         f"# {card.name}",
@@ -77,7 +78,7 @@ def _head(card: FocusCard, size_bytes: int) -> list[str]:
         f"| network | `{card.architecture}`, {card.quantization}, {size_bytes / 1e6:.2f} MB |",
         f"| looks at | {width_um:.0f} x {height_um:.0f} um around the worm, "
         f"{spec.width_px} x {spec.height_px} pixels of {spec.um_per_px:g} um, RGB |",
-        f"| answers | signed offset in um{sigma} |",
+        f"| answers | signed offset in um{sigma}{mirrored} |",
         f"| trained range | ±{card.trained_range_um:g} um |",
         f"| optics | NA {card.optics.na:g}, {card.optics.um_per_px:g} um per camera pixel, "
         f"depth of field {card.optics.dof_um:g} um |",

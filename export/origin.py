@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.stack import read_stack, stack_name
+from edge.bundle import FocusCard
 from hw.config import RigConfig
 from training.labelled import LabelledStack
 from training.prepared import VIEWS, Prepared
@@ -74,7 +75,7 @@ def round_up(value: float) -> float:
 
 
 def commands(
-    run: Run, folders: Sequence[Source], rig: RigConfig | None, quantization: str, bundle: str
+    run: Run, folders: Sequence[Source], rig: RigConfig | None, card: FocusCard, bundle: str
 ) -> list[str]:
     """Return the commands that make a bundle again, stacks included where one command makes them.
 
@@ -83,7 +84,7 @@ def commands(
     run : that was exported
     folders : of all stacks of the export
     rig : on which they were simulated; None for recorded ones
-    quantization : its method
+    card : of the bundle
     bundle : name of the file
     """
     lines, learnt, given = [], [], []
@@ -100,11 +101,12 @@ def commands(
             lines.append(line)
     learnt, given = learnt or ["--stacks STACKS"], given or ["--stacks STACKS"]
     recipe = run.recipe
+    mirrors = "" if card.mirrors == 1 else f" --mirrors {card.mirrors}"
     limit = "" if recipe.max_minutes is None else f" --max-minutes {recipe.max_minutes:g}"
     return [
         *lines,
         f"wormfocus train --recipe {recipe.name} --seed {recipe.seed}{limit} {' '.join(learnt)} --out RUN",
-        f"wormfocus export RUN {' '.join(given)} --quantization {quantization} --out {bundle}",
+        f"wormfocus export RUN {' '.join(given)} --quantization {card.quantization}{mirrors} --out {bundle}",
     ]
 
 

@@ -65,12 +65,12 @@ class Predicted:
     sigmas_um: NDArray[np.float64] | None = None
 
 
-def float_predictions(run: Run, images: NDArray[np.uint8]) -> Predicted:
-    """Return what the network as trained says about images (N, height, width, 3)."""
+def float_predictions(run: Run, images: NDArray[np.uint8], mirrors: int = 1) -> Predicted:
+    """Return what the network as trained says about images (N, height, width, 3) and their mirror images."""
     offsets, sigmas = [], []
     for start in range(0, len(images), _BATCH):
         batch = torch.from_numpy(images[start : start + _BATCH]).permute(0, 3, 1, 2)
-        offset, sigma = run.predict(batch)
+        offset, sigma = run.predict(batch, mirrors)
         offsets.append(offset.double().numpy())
         if sigma is not None:
             sigmas.append(sigma.double().numpy())

@@ -61,6 +61,10 @@ class RunRecord(Section):
     minutes: float | None = Field(None, description="Wall-clock time of all sittings together.")
 
 
+# Axes of (N, 3, H, W) along which the mirror images are turned, in the order in which they are used.
+_MIRROR_AXES = ((), (3,), (2,), (2, 3))
+
+
 @dataclass(frozen=True, eq=False)
 class Run:
     """A finished run, ready to predict or to be exported.
@@ -112,12 +116,13 @@ class Run:
         return self.record.fingerprint
 
     @torch.no_grad()
-    def predict(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
+    def predict(self, images: Tensor, mirrors: int = 1) -> tuple[Tensor, Tensor | None]:
         """Judge images.
 
         Parameters
         ----------
         images : (N, 3, H, W) uint8
+        mirrors : how many mirror images of each are judged and averaged, as `FocusCard.mirrors` says
 
         Returns
         -------
@@ -126,9 +131,9 @@ class Run:
         """
         from training.loss import split_outputs
 
-        offsets, log_sigmas = split_outputs(
-            self.network(normalised(images, self.record.normalisation)).float()
-        )
+        inputs = normalised(images, self.record.normalisation)
+        outputs = [self.network(inputs.flip(axes)).float() for axes in _MIRROR_AXES[:mirrors]]
+        offsets, log_sigmas = split_outputs(torch.stack(outputs).mean(0))
         sigmas = None if log_sigmas is None else log_sigmas.exp() * (self.scale_um * self.sigma_factor)
         return offsets * self.scale_um, sigmas
 

@@ -31,6 +31,14 @@ def export(
     quantization: Annotated[
         Quantization, typer.Option(help="What becomes int8: all, weights only, or nothing.")
     ] = Quantization.STATIC,
+    mirrors: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=4,
+            help="Mirror images of a window to ask about and average: 1, 2 or 4; more err less and take longer.",
+        ),
+    ] = 1,
     allow_loss: Annotated[
         bool,
         typer.Option(
@@ -45,13 +53,21 @@ def export(
 ) -> None:
     """Turn a training run into a bundle, and measure that very file on specimens never trained on."""
     from export.build import export_run
-    from hw.errors import BundleError
+    from hw.errors import BundleError, ConfigError
     from training.run import load_run
 
     if out.suffix != ".tflite":
         raise BundleError(f"{out}: a bundle's name ends in .tflite; rename it")
+    if mirrors == 3:
+        raise ConfigError("--mirrors 3: a window has one mirror image or three; give 1, 2 or 4")
     bundle, figures = export_run(
-        load_run(run), out, stacks or [], quantization.value, allow_loss=allow_loss, cache=cache
+        load_run(run),
+        out,
+        stacks or [],
+        quantization.value,
+        mirrors=mirrors,
+        allow_loss=allow_loss,
+        cache=cache,
     )
     file, parity = figures["file"], figures["parity"]
     wrong, factor = file["sign_error_rate"], parity["file_sigma_factor"]

@@ -36,6 +36,7 @@ def _rows(bundle: "Bundle") -> list[tuple[str, str]]:
     figures: dict[str, Any] = card.validation
     wrong = figures.get("sign_error_rate")
     sigma = f" with deviation (factor {card.outputs.sigma_factor:.2f})" if card.outputs.width > 1 else ""
+    mirrored = f", mean over {card.mirrors} mirror images" if card.mirrors > 1 else ""
     width_um, height_um = spec.field_um
     rows = [
         ("bundle", f"{card.name} ({bundle.path})"),
@@ -44,7 +45,7 @@ def _rows(bundle: "Bundle") -> list[tuple[str, str]]:
             "looks at",
             f"{width_um:.0f} x {height_um:.0f} um, {spec.width_px} x {spec.height_px} px, {card.input_dtype}",
         ),
-        ("answers", f"signed offset in um{sigma}, trained to ±{card.trained_range_um:g} um"),
+        ("answers", f"signed offset in um{sigma}{mirrored}, trained to ±{card.trained_range_um:g} um"),
         (
             "rig",
             f"{card.rig}: NA {optics.na:g}, {optics.um_per_px:g} um/px, depth of field {optics.dof_um:g} um",

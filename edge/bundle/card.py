@@ -154,6 +154,11 @@ class FocusCard(CardPart):
     name: str = Field(min_length=1)
     architecture: str
     input: InputSpec
+    mirrors: Literal[1, 2, 4] = Field(
+        1,
+        description="How many mirror images of a window the network is asked about, its answers being "
+        "averaged: the window, then left-right, then both of them upside down.",
+    )
     normalisation: Normalisation
     input_dtype: Literal["float32", "int8", "uint8"] = Field(description="Type of the file's input tensor.")
     outputs: OutputSpec

@@ -13,6 +13,9 @@ from hw.errors import BundleError
 
 __all__ = ["Network"]
 
+# The mirror images of a window, in the order in which they are used: as it is, left-right, upside down, both;
+# as cv2.flip calls them.
+FLIPS = (None, 1, 0, -1)
 _INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 
 
@@ -26,6 +29,7 @@ class Network:
     normalisation : what its input means
     name : of the file, for errors
     threads : of the interpreter
+    mirrors : how many mirror images of a window to ask about: 1, 2 or 4
 
     Attributes
     ----------
@@ -39,7 +43,13 @@ class Network:
     """
 
     def __init__(
-        self, flatbuffer: bytes, spec: InputSpec, normalisation: Normalisation, name: str, threads: int = 1
+        self,
+        flatbuffer: bytes,
+        spec: InputSpec,
+        normalisation: Normalisation,
+        name: str,
+        threads: int = 1,
+        mirrors: int = 1,
     ) -> None:
         interpreter = _interpreter_class(name)
         # Kept with the interpreter, which reads the weights from these very bytes.
@@ -57,6 +67,7 @@ class Network:
         self.input_dtype = np.dtype(sources[0]["dtype"]).name
         self.width = int(sinks[0]["shape"][1])
         self._spec = spec
+        self._flips = FLIPS[:mirrors]
         self._input, self._output = sources[0]["index"], sinks[0]["index"]
         self._output_quantization = sinks[0]["quantization"]
         # One table does it all: from uint8 straight to what the input tensor holds.
@@ -67,8 +78,16 @@ class Network:
         self._interpreter.invoke()
 
     def run(self, window: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the numbers for one window (H, W, 3) uint8 RGB of any size: (width,) float32."""
+        """Return the numbers for one window (H, W, 3) uint8 RGB of any size: (width,) float32.
+
+        They are means over the window's mirror images.
+        """
         image = resize_to_input(window, self._spec)
+        answers = [self._ask(image if flip is None else cv2.flip(image, flip)) for flip in self._flips]
+        mean: NDArray[np.float32] = np.mean(answers, axis=0, dtype=np.float32)
+        return mean
+
+    def _ask(self, image: NDArray[Any]) -> NDArray[np.float32]:
         cv2.LUT(image, self._table, dst=self._buffer[0])
         self._interpreter.set_tensor(self._input, self._buffer)
         self._interpreter.invoke()

@@ -46,7 +46,9 @@ class Predictor:
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self.card = card = bundle.card
-        self._network = Network(bundle.flatbuffer, card.input, card.normalisation, str(bundle.path), threads)
+        self._network = Network(
+            bundle.flatbuffer, card.input, card.normalisation, str(bundle.path), threads, card.mirrors
+        )
         for what, found, said in (
             ("takes", self._network.input_dtype, card.input_dtype),
             ("gives numbers per image:", self._network.width, card.outputs.width),

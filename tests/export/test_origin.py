@@ -7,6 +7,7 @@ import pytest
 
 pytest.importorskip("torch", reason="needs the export extra")
 
+from edge.bundle import FocusCard
 from export.origin import Source, commands, named_range, sources
 from hw.config import load_rig
 from training.labelled import collect
@@ -22,8 +23,10 @@ def run(small_run: Path) -> Run:
     return load_run(small_run)
 
 
-def lines(run: Run, *sources: Source) -> list[str]:
-    return commands(run, sources, load_rig("worm_tracker_sim"), "static-int8", "b.tflite")
+def lines(run: Run, *sources: Source, mirrors: int = 1) -> list[str]:
+    # Of a card, only these two are read.
+    card = FocusCard.model_construct(quantization="static-int8", mirrors=mirrors)
+    return commands(run, sources, load_rig("worm_tracker_sim"), card, "b.tflite")
 
 
 def test_folders_are_simulated_trained_on_and_tested_on(run: Run) -> None:
@@ -48,6 +51,12 @@ def test_folders_are_simulated_trained_on_and_tested_on(run: Run) -> None:
 )
 def test_what_no_single_command_simulates_has_none(run: Run, source: Source) -> None:
     assert [line.split()[1] for line in lines(run, source)] == ["train", "export"]
+
+
+def test_mirrors_are_told(run: Run) -> None:
+    assert lines(run, mirrors=2)[-1] == (
+        "wormfocus export RUN --stacks STACKS --quantization static-int8 --mirrors 2 --out b.tflite"
+    )
 
 
 def test_camera_pixels_and_full_frames_are_told(run: Run) -> None:

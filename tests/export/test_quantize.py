@@ -53,6 +53,23 @@ def test_conversion_changes_nothing(run: Run, flatbuffer: bytes, samples: Sample
     assert np.corrcoef(expected.offsets_um, offsets)[0, 1] > 0.95
 
 
+@pytest.mark.parametrize("mirrors", [1, 2, 4])
+def test_answers_are_means_over_mirror_images(
+    run: Run, flatbuffer: bytes, samples: Samples, mirrors: int
+) -> None:
+    images, _ = samples(6, 9)
+    # Noise tells one side of an image from the other, where an even field would not.
+    images = np.clip(images + np.random.default_rng(1).normal(0, 60, images.shape), 0, 255).astype(np.uint8)
+    network = Network(flatbuffer, run.input, run.record.normalisation, "test", mirrors=mirrors)
+    spec = OutputSpec(kind="offset_sigma", scale_um=run.scale_um, sigma_factor=run.sigma_factor)
+    turned = [images, images[:, :, ::-1], images[:, ::-1], images[:, ::-1, ::-1]][:mirrors]
+    each = [float_predictions(run, np.ascontiguousarray(some)).offsets_um for some in turned]
+    assert mirrors == 1 or np.abs(each[0] - each[1]).max() > 1
+    expected = np.mean(each, axis=0)
+    assert float_predictions(run, images, mirrors).offsets_um == pytest.approx(expected, abs=0.1)
+    assert file_predictions(network, spec, images).offsets_um == pytest.approx(expected, abs=0.1)
+
+
 def test_float32_is_left_alone(flatbuffer: bytes) -> None:
     assert quantize(flatbuffer, "float32", []) == flatbuffer
 
