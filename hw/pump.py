@@ -1,6 +1,5 @@
 """What makes an axis send its steps in time: a thread of its own, or, in virtual time, the calls to it."""
 
-import contextlib
 import logging
 import os
 import threading
@@ -131,7 +130,4 @@ def _real_time() -> str:
             _said.add(text)
             log.warning(text)
         return "ordinary"
-    with contextlib.suppress(OSError):
-        # A child process must not inherit it.
-        os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(PRIORITY))
     return f"SCHED_FIFO {PRIORITY}"

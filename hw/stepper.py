@@ -219,15 +219,17 @@ class StepperAxis:
         start_s, stop = self._motor.horizon()
         # Where a stop would leave the lens: one too fast to stop in time comes back from the other side.
         passed = min(max(self._motor.history.position_at(start_s), stop), stop + play)
-        if abs(steps - passed) <= 0.5:
+        upward = drive.approach == "upward"
+        # Only a lens that sits on the motor has been brought there upwards.
+        if abs(steps - passed) <= 0.5 and (passed == stop or not upward):
             return None
         lens = self._whole_within(steps)
-        if steps > passed:
-            return [lens]
         below = nearest_whole(lens - play)
-        if drive.approach == "upward":
-            return [below - nearest_whole(drive.run_up_steps), lens]
-        return [below]
+        if not upward:
+            return [lens] if steps > passed else [below]
+        run_up = nearest_whole(drive.run_up_steps)
+        long_enough = steps > passed and (passed == stop or steps - passed >= run_up)
+        return [lens] if long_enough else [below - run_up, lens]
 
     def _find_end_stop(self) -> None:
         """Home on the end stop; the lens ends up off the switch, within the limits."""

@@ -90,18 +90,20 @@ def test_an_upward_approach_ends_where_it_should_whatever_the_backlash_is(
     assert bench.driver.true_position_at(bench.clock.now()) == 40 + true_backlash - 6
 
 
-def test_an_upward_approach_can_be_retargeted_in_its_run_up(axis_config, axis_truth):
+@pytest.mark.parametrize("seed", range(8))
+def test_an_upward_approach_can_be_retargeted_at_any_time(axis_config, axis_truth, seed):
     bench = Bench(
-        with_backlash(axis_config(), 6.0, approach="upward"),
-        axis_truth.model_copy(update={"backlash_steps": 4.0}),
+        with_backlash(axis_config(), 6.0, approach="upward", run_up_steps=6.0),
+        axis_truth.model_copy(update={"backlash_steps": 9.0}),
     )
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seed)
     for _ in range(40):
         target = int(rng.integers(-30, 30))
         bench.axis.move_to(target)
         bench.clock.sleep(float(rng.uniform(0, 0.1)))
     bench.rest()
-    assert bench.axis.position_steps == pytest.approx(target, abs=0.5)
+    assert bench.axis.position_steps == target
+    assert bench.driver.true_position_at(bench.clock.now()) == target
 
 
 class LateDriver(SimulatedStepDriver):
