@@ -44,7 +44,9 @@ def check_board(*, needs_pi: bool, model: Path = MODEL) -> Check:
     except OSError:
         board = ""
     seen = f"{board or 'not a Raspberry Pi (no device tree)'}; {system}"
-    if not needs_pi or any(name in board for name in ("Raspberry Pi 4", "Raspberry Pi 5", "Compute Module 4")):
+    if not needs_pi or any(
+        name in board for name in ("Raspberry Pi 4", "Raspberry Pi 5", "Compute Module 4")
+    ):
         return Check("board", Status.ok, seen)
     if board.startswith("Raspberry Pi"):
         return Check("board", Status.warning, seen, "use a Pi 4 or 5: no other is supported")
@@ -72,9 +74,13 @@ def check_throttling(program: str = "vcgencmd") -> Check:
             [program, "get_throttled"], capture_output=True, text=True, timeout=COMMAND_S, check=False
         )
     except FileNotFoundError:
-        return Check(name, Status.warning, f"not known: no {program} here", "install it (raspi-utils) on a Pi")
+        return Check(
+            name, Status.warning, f"not known: no {program} here", "install it (raspi-utils) on a Pi"
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return Check(name, Status.warning, f"not known: {program} does not answer ({error})", "try it by hand")
+        return Check(
+            name, Status.warning, f"not known: {program} does not answer ({error})", "try it by hand"
+        )
     said = (done.stdout.strip() or done.stderr.strip()).replace("\n", " ")
     try:
         bits = int(said.removeprefix("throttled="), 16)
@@ -96,7 +102,9 @@ def check_temperature(sensor: Path = TEMPERATURE) -> Check:
     try:
         celsius = int(sensor.read_text()) / 1000
     except (OSError, ValueError):
-        return Check(name, Status.warning, "not known: no sensor here", "measure it yourself, if this is a Pi")
+        return Check(
+            name, Status.warning, "not known: no sensor here", "measure it yourself, if this is a Pi"
+        )
     seen = f"processor at {celsius:.1f} degrees C"
     if celsius >= HOT_C:
         return Check(name, Status.failed, seen, f"cool it: from {HOT_C:g} on it slows down")

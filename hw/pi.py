@@ -1,5 +1,6 @@
 """A real rig on a Raspberry Pi, put together from its rig file."""
 
+from hw.camera_check import StillLens
 from hw.clock import Clock, SystemClock
 from hw.config import RigConfig
 from hw.errors import ConfigError
@@ -7,10 +8,10 @@ from hw.gpio.apart import ApartDriver
 from hw.picamera.camera import PiCamera
 from hw.picamera.config import PicameraConfig
 from hw.pump import ThreadPump
-from hw.rig import AxisAlone, Rig
+from hw.rig import AxisAlone, CameraAlone, Rig
 from hw.stepper import StepperAxis
 
-__all__ = ["open_pi_axis", "open_pi_rig"]
+__all__ = ["open_pi_axis", "open_pi_camera", "open_pi_rig"]
 
 
 def open_pi_rig(config: RigConfig) -> Rig:
@@ -47,6 +48,19 @@ def open_pi_axis(config: RigConfig) -> AxisAlone:
     """
     clock = SystemClock()
     return AxisAlone(clock, _stepper(config, clock))
+
+
+def open_pi_camera(config: RigConfig) -> CameraAlone:
+    """Open the camera of a real rig alone, as if its lens stood still.
+
+    Raises
+    ------
+    CameraUnavailable
+        As `open_pi_rig`.
+    """
+    clock = SystemClock()
+    camera = PiCamera(config.camera, config.picamera or PicameraConfig(), clock, StillLens())
+    return CameraAlone(config.camera, clock, camera)
 
 
 def _stepper(config: RigConfig, clock: Clock) -> StepperAxis:

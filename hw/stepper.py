@@ -305,4 +305,7 @@ class StepperAxis:
         known = self._known is not None and not self._motor.doubt
         if known or self._config.drive.homing.end_stop != "none":
             return "home it first"
-        return "bring the lens to a position you know and confirm it with 'wormfocus jog'"
+        return (
+            "bring the lens to a position you know and confirm it with 'wormfocus jog' (--unhomed, then "
+            "--confirm-position)"
+        )

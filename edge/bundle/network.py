@@ -13,7 +13,7 @@ from hw.errors import BundleError
 
 __all__ = ["Network"]
 
-_INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
+INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 
 
 class Network:
@@ -81,7 +81,7 @@ class Network:
 
 def _interpreter_class(name: str) -> Any:
     reasons = []
-    for module in _INTERPRETERS:
+    for module in INTERPRETERS:
         try:
             return importlib.import_module(module).Interpreter
         except ImportError as error:

@@ -99,7 +99,9 @@ def _check_lines(config: GpioConfig, chip: Chip, use_of: Callable[[Chip, int], L
     try:
         uses = [use_of(chip, pin) for pin in pins.values()]
     except OSError as error:
-        return Check(name, Status.failed, f"cannot be asked for ({error.strerror})", "check the chip's rights")
+        return Check(
+            name, Status.failed, f"cannot be asked for ({error.strerror})", "check the chip's rights"
+        )
     held = [f"{use.pin} by '{use.holder}'" for use in uses if use.holder is not None]
     if held:
         return Check(

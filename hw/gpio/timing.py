@@ -136,7 +136,9 @@ def check_step_timing(timing: StepTiming) -> list[Check]:
     elif timing.error_p99_s > PROMISED_SHARE * interval_s:
         steady = Check(name, Status.failed, f"{seen}: more than half an interval", less)
     elif timing.error_max_s > interval_s:
-        steady = Check(name, Status.warning, f"{seen}: a stall; moves take longer by it, no step is lost", less)
+        steady = Check(
+            name, Status.warning, f"{seen}: a stall; moves take longer by it, no step is lost", less
+        )
     else:
         steady = Check(name, Status.ok, seen)
     real_time = timing.scheduling.startswith("SCHED_FIFO")

@@ -56,7 +56,9 @@ def open_simulated_rig(rig: RigConfig, *, seed: int) -> Rig:
         The rig is not simulated.
     """
     simulation = simulation_section(rig)
-    axis_stream, shake_stream = (np.random.default_rng([seed, number]) for number in (AXIS_STREAM, SHAKE_STREAM))
+    axis_stream, shake_stream = (
+        np.random.default_rng([seed, number]) for number in (AXIS_STREAM, SHAKE_STREAM)
+    )
     clock = VirtualClock()
     scene = Scene(rig, simulation, seed, (rig.camera.width_px, rig.camera.height_px))
     axis = SimulatedAxis(rig.axis, simulation.axis, clock, axis_stream)
