@@ -119,8 +119,8 @@ def _check_end_stop(config: AxisConfig, axis: MotorAxis) -> Check:
 def _check_travel(config: AxisConfig) -> Check:
     travel = config.max_steps - config.min_steps
     seen = (
-        f"{config.min_steps:+g} to {config.max_steps:+g} steps = {travel * config.um_per_step / 1000:g} mm, at "
-        f"most {config.max_speed_steps_s:g} steps/s"
+        f"{config.min_steps:+g} to {config.max_steps:+g} steps = {travel * config.um_per_step / 1000:g} mm, "
+        f"at most {config.max_speed_steps_s:g} steps/s"
     )
     return Check("limits", Status.ok, seen)
 

@@ -1,8 +1,8 @@
 """Whether a camera delivers what the rig file says: size, rate, time stamps, exposure."""
 
+from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
-from typing import NamedTuple
 
 from hw.camera import Camera
 from hw.check import Check, Status
@@ -25,11 +25,12 @@ class StillLens:
         return 0.0
 
     def moving_during(self, start_s: float, end_s: float) -> bool:
-        """It never moves."""
+        """Return False."""
         return False
 
 
-class Look(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Look:
     """What is remembered of a frame: sizes in px, times in s; `preview` is the size of its second picture."""
 
     shape: tuple[int, ...]

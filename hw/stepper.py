@@ -215,10 +215,10 @@ class StepperAxis:
             if self._found_at is None:
                 self._found_at = rest
             low, high = self.limits_steps
-            if abs(rest + steps - self._found_at) > high - low:
+            if (way := abs(rest + steps - self._found_at)) > high - low:
                 raise AxisFault(
-                    f"focus axis: a jog of {steps} steps ends {abs(rest + steps - self._found_at)} steps from "
-                    f"where the lens was found, more than the whole travel of {high - low:g}; take smaller ones"
+                    f"focus axis: a jog of {steps} steps ends {way} steps from where the lens was found, more "
+                    f"than the whole travel of {high - low:g}; take smaller ones"
                 )
             self._motor.turn([rest + steps], self._config.drive.homing.slow_steps_s)
             self._target = self._motor.history.rest_position

@@ -7,7 +7,7 @@ import sys
 import termios
 import tty
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -92,11 +92,9 @@ def keys_of_terminal() -> Iterator[ReadKeys]:
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        try:
-            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
         # The terminal may be gone.
-        except termios.error:
-            pass
+        with suppress(termios.error):
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
 
 
 class Panel:
