@@ -195,8 +195,8 @@ class Panel:
         from wormfocus.jog import position_line
 
         line = f"{position_line(self._axis)} | step {self._size}"
-        line += f" | current {'on' if self._axis.powered else 'off'}"
         line += " | moving" if self._axis.moving else ""
+        line += f" | current {'on' if self._axis.powered else 'off'}"
         if self._typed is not None:
             line = f"position here in steps (Enter: 0, another key: no): {self._typed}"
         if line != self._shown:
@@ -210,16 +210,15 @@ class Panel:
         self._shown = ""
 
     def _write(self, text: str) -> None:
-        try:
+        # Where nobody is left to read it, the lens still has to be stopped.
+        with suppress(OSError):
             sys.stdout.write(text)
             sys.stdout.flush()
-        # Nobody is left to read it; the lens still has to be stopped.
-        except OSError:
-            pass
 
 
 def _width() -> int:
     try:
-        return max(os.get_terminal_size(sys.stdout.fileno()).columns, 20)
+        # Some terminals do not tell.
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
     except (OSError, ValueError):
         return 80

@@ -10,7 +10,20 @@ from hw.errors import AxisFault, BundleError, CameraStalled, ConfigError, StackE
 from wormfocus import __version__
 from wormfocus.command import main
 
-COMMANDS = ["demo", "evaluate", "export", "focus", "info", "label", "run", "simulate", "stack", "train"]
+COMMANDS = [
+    "demo",
+    "doctor",
+    "evaluate",
+    "export",
+    "focus",
+    "info",
+    "jog",
+    "label",
+    "run",
+    "simulate",
+    "stack",
+    "train",
+]
 
 
 @pytest.fixture
