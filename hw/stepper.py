@@ -217,8 +217,8 @@ class StepperAxis:
             low, high = self.limits_steps
             if (way := abs(rest + steps - self._found_at)) > high - low:
                 raise AxisFault(
-                    f"focus axis: a jog of {steps} steps ends {way} steps from where the lens was found, more "
-                    f"than the whole travel of {high - low:g}; take smaller ones"
+                    f"focus axis: a jog of {steps} steps ends {way} steps from where the lens was found, "
+                    f"more than the whole travel of {high - low:g}; take smaller ones"
                 )
             self._motor.turn([rest + steps], self._config.drive.homing.slow_steps_s)
             self._target = self._motor.history.rest_position

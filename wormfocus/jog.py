@@ -46,7 +46,7 @@ def jog(
     from hw.config import load_rig
     from hw.errors import ConfigError
     from hw.rig import open_axis
-    from wormfocus.jog_keys import Panel, keys_of_terminal
+    from wormfocus.jog_keys import Panel, keys_of_terminal, tell
 
     config = load_rig(rig)
     asked = {"--by": by, "--by-um": by_um, "--to": to, "--confirm-position": confirm_position}
@@ -69,10 +69,11 @@ def jog(
                 unhomed=unhomed,
             )  # fmt: skip
             print(f"{title}: {position_line(part.axis)}")
+            print(f"{title}: {_afterwards(config, part.axis)}")
         else:
             with keys_of_terminal() as read_keys:
                 Panel(title, part.axis, part.clock, unhomed=unhomed).run(read_keys)
-        print(f"{title}: {_afterwards(config, part.axis)}")
+            tell(f"{title}: {_afterwards(config, part.axis)}\n")
 
 
 def jog_once(

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hw.axis import MotorAxis
     from hw.clock import Clock
 
-__all__ = ["Panel", "keys_in", "keys_of_terminal"]
+__all__ = ["Panel", "keys_in", "keys_of_terminal", "tell"]
 
 HELP = """\
   arrow up or right, +   up by one step size        1 2 3   step size 1, 10, 100 steps
@@ -137,7 +137,7 @@ class Panel:
             self._axis.stop()
             rest(self._axis, self._clock)
             self._show()
-            self._write("\n")
+            tell("\n")
 
     def _press(self, key: str) -> bool:
         """Act on a key; False ends it all."""
@@ -202,18 +202,18 @@ class Panel:
         if line != self._shown:
             # Longer than the terminal is wide, it could not be overwritten.
             width = _width() - 1
-            self._write("\r" + line[:width].ljust(min(len(self._shown), width)))
+            tell("\r" + line[:width].ljust(min(len(self._shown), width)))
             self._shown = line
 
     def _say(self, text: str) -> None:
-        self._write("\r" + " " * min(len(self._shown), _width() - 1) + "\r" + text + "\n")
+        tell("\r" + " " * min(len(self._shown), _width() - 1) + "\r" + text + "\n")
         self._shown = ""
 
-    def _write(self, text: str) -> None:
-        # Where nobody is left to read it, the lens still has to be stopped.
-        with suppress(OSError):
-            sys.stdout.write(text)
-            sys.stdout.flush()
+
+def tell(text: str) -> None:
+    """Write to the terminal at once; where nobody is left to read it, the lens still has to be stopped."""
+    with suppress(OSError):
+        os.write(sys.stdout.fileno(), text.encode())
 
 
 def _width() -> int:

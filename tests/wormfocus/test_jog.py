@@ -85,9 +85,9 @@ def test_an_unhomed_axis_moves_only_with_leave(rig: Path, capsys: pytest.Capture
 def test_wrong_input_is_one_line_and_status_2(
     options: list[str], reason: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "stdin", Path(os.devnull).open())
-    assert main(["jog", "--rig", "worm_tracker_sim", *options]) == 2
-    sys.stdin.close()
+    with Path(os.devnull).open() as nothing:
+        monkeypatch.setattr(sys, "stdin", nothing)
+        assert main(["jog", "--rig", "worm_tracker_sim", *options]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert reason in line
 
@@ -183,7 +183,7 @@ def test_an_operator_moves_the_lens_by_keys(rig: Path, terminals: list[Terminal]
     terminal.type("3" + 12 * "+")
     terminal.wait_for("outside its limits -1000 to 1000; stay inside")
     terminal.type("s")
-    terminal.wait_for("current on")
+    terminal.wait_for("step 100 | current on")
     terminal.type("c-12\x7f5\r")
     terminal.wait_for("confirmed: the lens is at -15 steps")
     terminal.type("c9q")
@@ -219,6 +219,8 @@ def test_however_it_ends_terminal_and_position_are_left_in_order(
     terminals.append(terminal)
     terminal.wait_for("current")
     terminal.type("3+++")
+    terminal.wait_for("moving")
+    # Once more: it has got somewhere.
     terminal.wait_for("moving")
     number = {"Ctrl-C": signal.SIGINT, "SIGTERM": signal.SIGTERM, "SIGHUP": signal.SIGHUP}[how]
     terminal.process.send_signal(number)
