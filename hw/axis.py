@@ -2,7 +2,17 @@
 
 from typing import Protocol
 
-__all__ = ["FocusAxis"]
+__all__ = ["FocusAxis", "LensHistory", "MotorAxis"]
+
+
+class LensHistory(Protocol):
+    """What a camera must know of the lens."""
+
+    def position_at(self, t: float) -> float:
+        """Lens position in steps at time `t` in seconds."""
+
+    def moving_during(self, start_s: float, end_s: float) -> bool:
+        """Whether the lens moved or settled at some time in an interval of the rig's clock."""
 
 
 class FocusAxis(Protocol):
@@ -72,3 +82,46 @@ class FocusAxis(Protocol):
 
     def close(self) -> None:
         """Stop and release the driver; closing twice is fine."""
+
+
+class MotorAxis(FocusAxis, Protocol):
+    """A focus axis with a motor that an operator may look after."""
+
+    @property
+    def powered(self) -> bool:
+        """Whether the coils' current is on."""
+
+    @property
+    def end_stop(self) -> bool | None:
+        """Whether the end stop is pressed; None where there is none."""
+
+    @property
+    def doubt(self) -> str:
+        """Why positions cannot be trusted; empty when they can, or were never asked for."""
+
+    @property
+    def knows_position(self) -> bool:
+        """Whether `home` succeeds without a move."""
+
+    def confirm_position(self, steps: float) -> None:
+        """Take an operator's word for where the lens is, in steps.
+
+        Raises
+        ------
+        AxisFault
+            Past the limits, while the lens moves, or after a latched fault.
+        """
+
+    def jog(self, steps: int, *, unhomed: bool = False) -> None:
+        """Turn by whole steps from where the lens will come to rest.
+
+        Parameters
+        ----------
+        steps : signed
+        unhomed : turn also when the position is not known, slowly
+
+        Raises
+        ------
+        AxisFault
+            Past a limit, unhomed without leave, too far for an unhomed axis, or after a latched fault.
+        """

@@ -1,6 +1,6 @@
 """A real rig on a Raspberry Pi, put together from its rig file."""
 
-from hw.axis import FocusAxis
+from hw.camera_check import StillLens
 from hw.clock import Clock, SystemClock
 from hw.config import RigConfig
 from hw.errors import ConfigError
@@ -8,10 +8,10 @@ from hw.gpio.apart import ApartDriver
 from hw.picamera.camera import PiCamera
 from hw.picamera.config import PicameraConfig
 from hw.pump import ThreadPump
-from hw.rig import Rig
+from hw.rig import AxisAlone, CameraAlone, Rig
 from hw.stepper import StepperAxis
 
-__all__ = ["open_pi_rig"]
+__all__ = ["open_pi_axis", "open_pi_camera", "open_pi_rig"]
 
 
 def open_pi_rig(config: RigConfig) -> Rig:
@@ -29,7 +29,7 @@ def open_pi_rig(config: RigConfig) -> Rig:
     if config.kind != "pi":
         raise ConfigError(f"rig '{config.name}' is {config.kind}: it has no camera and no motor to open")
     clock = SystemClock()
-    axis = _open_axis(config, clock)
+    axis = _stepper(config, clock)
     try:
         camera = PiCamera(config.camera, config.picamera or PicameraConfig(), clock, axis)
     except BaseException:
@@ -38,7 +38,32 @@ def open_pi_rig(config: RigConfig) -> Rig:
     return Rig(config, clock, camera, axis)
 
 
-def _open_axis(config: RigConfig, clock: Clock) -> FocusAxis:
+def open_pi_axis(config: RigConfig) -> AxisAlone:
+    """Open the axis of a real rig alone.
+
+    Raises
+    ------
+    ConfigError, GpioUnavailable, AxisFault
+        As `open_pi_rig`.
+    """
+    clock = SystemClock()
+    return AxisAlone(clock, _stepper(config, clock))
+
+
+def open_pi_camera(config: RigConfig) -> CameraAlone:
+    """Open the camera of a real rig alone, as if its lens stood still.
+
+    Raises
+    ------
+    CameraUnavailable
+        As `open_pi_rig`.
+    """
+    clock = SystemClock()
+    camera = PiCamera(config.camera, config.picamera or PicameraConfig(), clock, StillLens())
+    return CameraAlone(config.camera, clock, camera)
+
+
+def _stepper(config: RigConfig, clock: Clock) -> StepperAxis:
     """Open the motor driver, whose steps no work on a picture may hold up, and the axis on it."""
     if config.gpio is None:
         raise ConfigError(

@@ -8,13 +8,13 @@ from typing import Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.axis import FocusAxis
+from hw.axis import FocusAxis, MotorAxis
 from hw.camera import Camera
 from hw.clock import Clock
-from hw.config import RigConfig
+from hw.config import CameraConfig, RigConfig
 from hw.errors import ConfigError
 
-__all__ = ["Ideal", "Rig", "open_rig"]
+__all__ = ["AxisAlone", "CameraAlone", "Ideal", "Rig", "open_axis", "open_camera", "open_rig"]
 
 
 class Ideal(Protocol):
@@ -64,6 +64,110 @@ class Rig:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+@dataclass
+class AxisAlone:
+    """A rig's axis without its camera, open.
+
+    Attributes
+    ----------
+    clock, axis : the parts
+    notice : as a rig's
+    """
+
+    clock: Clock
+    axis: MotorAxis
+    notice: str = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.axis.close()
+
+
+@dataclass
+class CameraAlone:
+    """A rig's camera without its axis, open.
+
+    Attributes
+    ----------
+    config : what is known of the camera
+    clock, camera : the parts
+    notice : as a rig's
+    """
+
+    config: CameraConfig
+    clock: Clock
+    camera: Camera
+    notice: str = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.camera.close()
+
+
+def open_axis(config: RigConfig, *, seed: int = 0) -> AxisAlone:
+    """Open the focus axis of a rig alone: an operator at the screw needs no camera.
+
+    Parameters
+    ----------
+    config : the rig file
+    seed : of everything random in a simulated rig
+
+    Raises
+    ------
+    ConfigError
+        The rig has no motor, or its file lacks what its kind needs.
+    GpioUnavailable, AxisFault
+        The motor's lines, or the library for them, cannot be had.
+    """
+    if config.kind == "simulated":
+        from hw.simulation.rig import open_simulated_axis
+
+        return open_simulated_axis(config, seed=seed)
+    if config.kind == "replayed":
+        raise ConfigError(f"rig '{config.name}' is replayed: it has no motor; name a real or a simulated rig")
+    from hw.pi import open_pi_axis
+
+    return open_pi_axis(config)
+
+
+def open_camera(config: RigConfig, *, stack: Path | None = None) -> CameraAlone:
+    """Open the camera of a rig alone, as if its lens stood still.
+
+    Parameters
+    ----------
+    config : the rig file
+    stack : overrides `replay.stack` of a replayed rig
+
+    Raises
+    ------
+    ConfigError
+        The rig file lacks what its kind needs.
+    CameraUnavailable
+        The camera, or the library for it, is missing, or cannot do what the rig file asks.
+    """
+    if config.kind == "pi" and stack is None:
+        from hw.pi import open_pi_camera
+
+        return open_pi_camera(config)
+    # Elsewhere no axis can be in the way.
+    rig = open_rig(config, stack=stack)
+    return CameraAlone(rig.config.camera, rig.clock, rig.camera, rig.notice)
 
 
 def open_rig(config: RigConfig, *, seed: int = 0, stack: Path | None = None) -> Rig:

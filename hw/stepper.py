@@ -44,6 +44,8 @@ class StepperAxis:
         self._known = known_steps
         self._motor = Motor(config, driver, clock, pump)
         self._target = self._motor.history.rest_position
+        # Where the jogs of an unhomed axis began, in the motor's steps.
+        self._found_at: int | None = None
 
     @property
     def um_per_step(self) -> float:
@@ -86,6 +88,19 @@ class StepperAxis:
     def end_stop(self) -> bool | None:
         """Whether the end stop is pressed; None where there is none."""
         return self._motor.pressed
+
+    @property
+    def doubt(self) -> str:
+        """Why positions cannot be trusted; empty when they can, or were never asked for."""
+        self._motor.catch_up()
+        return self._motor.doubt
+
+    @property
+    def knows_position(self) -> bool:
+        """Whether `home` succeeds without a move."""
+        if self._config.drive.homing.end_stop != "none":
+            return False
+        return self.homed or (self._known is not None and not self.doubt)
 
     @property
     def fault(self) -> str | None:
@@ -145,6 +160,7 @@ class StepperAxis:
             if self._motor.moving:
                 raise AxisFault("focus axis: the lens is moving; stop it before its position is confirmed")
             self._target = float(self._whole_within(steps))
+            self._found_at = None
             self._motor.recount(self._whole_within(steps), self._target)
 
     def move_to(self, steps: float) -> None:
@@ -161,8 +177,7 @@ class StepperAxis:
         with self._motor.lock:
             self._motor.refuse_if_out_of_order()
             if not self._motor.trusted:
-                why = self._motor.doubt or "positions mean nothing yet"
-                raise AxisFault(f"focus axis: not homed: {why}; {self._next_step()}")
+                self._refuse_unhomed()
             self._refuse_past_limits(steps)
             self._target = steps
             waypoints = self._way_to(steps)
@@ -171,14 +186,22 @@ class StepperAxis:
             elif not self._motor.at_rest:
                 self._motor.brake()
 
-    def jog(self, steps: int) -> None:
-        """Turn by whole steps from where the lens will come to rest; also when it is not homed.
+    def jog(self, steps: int, *, unhomed: bool = False) -> None:
+        """Turn by whole steps from where the lens will come to rest.
+
+        An axis that is not homed turns at the slow speed of `drive.homing`, and never further than its whole
+        travel from where it was found.
+
+        Parameters
+        ----------
+        steps : signed
+        unhomed : turn also when the position is not known
 
         Raises
         ------
         AxisFault
-            Past the limits of a homed axis, further than the whole travel of one that is not, or after a
-            latched fault.
+            Past the limits of a homed axis, unhomed without leave, too far for one that is unhomed, or after
+            a latched fault.
         """
         self._motor.catch_up()
         with self._motor.lock:
@@ -186,13 +209,18 @@ class StepperAxis:
             if self._motor.trusted:
                 self.move_to(self._target + steps)
                 return
+            if not unhomed:
+                self._refuse_unhomed()
+            rest = nearest_whole(self._motor.history.profile.target)
+            if self._found_at is None:
+                self._found_at = rest
             low, high = self.limits_steps
-            if abs(steps) > high - low:
+            if (way := abs(rest + steps - self._found_at)) > high - low:
                 raise AxisFault(
-                    f"focus axis: a jog of {steps} steps is more than the whole travel of {high - low:g}; "
-                    "take smaller ones"
+                    f"focus axis: a jog of {steps} steps ends {way} steps from where the lens was found, "
+                    f"more than the whole travel of {high - low:g}; take smaller ones"
                 )
-            self._motor.turn([nearest_whole(self._motor.history.profile.target) + steps])
+            self._motor.turn([rest + steps], self._config.drive.homing.slow_steps_s)
             self._target = self._motor.history.rest_position
 
     def stop(self) -> None:
@@ -252,6 +280,7 @@ class StepperAxis:
             lens = nearest_whole(homing.end_stop_steps)
             motor = lens if outwards > 0 else nearest_whole(lens - self._config.backlash_steps)
             past = self._motor.steps - at
+            self._found_at = None
             self._motor.recount(motor + past, float(lens + past))
         self.move_to(min(max(homing.end_stop_steps - outwards * homing.retract_steps, low), high))
         self._motor.wait()
@@ -260,6 +289,10 @@ class StepperAxis:
         """Nearest whole step that is within the limits."""
         low, high = self.limits_steps
         return min(max(nearest_whole(steps), math.ceil(low)), math.floor(high))
+
+    def _refuse_unhomed(self) -> None:
+        why = self._motor.doubt or "positions mean nothing yet"
+        raise AxisFault(f"focus axis: not homed: {why}; {self._next_step()}")
 
     def _refuse_past_limits(self, steps: float) -> None:
         low, high = self.limits_steps
@@ -272,4 +305,7 @@ class StepperAxis:
         known = self._known is not None and not self._motor.doubt
         if known or self._config.drive.homing.end_stop != "none":
             return "home it first"
-        return "bring the lens to a position you know and confirm it with 'wormfocus jog'"
+        return (
+            "bring the lens to a position you know and confirm it with 'wormfocus jog' (--unhomed, then "
+            "--confirm-position)"
+        )

@@ -36,7 +36,7 @@ def export(
         typer.Option(
             min=1,
             max=4,
-            help="Mirror images of a window to ask about and average: 1, 2 or 4; more err less and take longer.",
+            help="Mirror images of a window to average over, 1, 2 or 4: more err less and take longer.",
         ),
     ] = 1,
     allow_loss: Annotated[

@@ -16,7 +16,7 @@ __all__ = ["Network"]
 # The mirror images of a window, in the order in which they are used: as it is, left-right, upside down, both;
 # as cv2.flip calls them.
 FLIPS = (None, 1, 0, -1)
-_INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
+INTERPRETERS = ("ai_edge_litert.interpreter", "tflite_runtime.interpreter")
 
 
 class Network:
@@ -100,7 +100,7 @@ class Network:
 
 def _interpreter_class(name: str) -> Any:
     reasons = []
-    for module in _INTERPRETERS:
+    for module in INTERPRETERS:
         try:
             return importlib.import_module(module).Interpreter
         except ImportError as error:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from hw.axis import FocusAxis
+from hw.axis import LensHistory
 from hw.clock import Clock
 from hw.config import CameraConfig
 from hw.errors import CameraStalled, CameraUnavailable
@@ -54,7 +54,7 @@ class PiCamera:
         camera: CameraConfig,
         section: PicameraConfig,
         clock: Clock,
-        axis: FocusAxis,
+        axis: LensHistory,
         library: Any = None,
     ) -> None:
         self._camera, self._section = camera, section

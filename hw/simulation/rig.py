@@ -5,14 +5,17 @@ import numpy as np
 from hw.clock import VirtualClock
 from hw.config import RigConfig
 from hw.errors import ConfigError
-from hw.rig import Rig
+from hw.rig import AxisAlone, Rig
 from hw.simulation.camera import SimulatedCamera
 from hw.simulation.config import SimulationConfig, draw
 from hw.simulation.scene import Scene
 from hw.simulation.stage import SimulatedAxis
 from hw.simulation.view import FieldOfView, IdealView
 
-__all__ = ["open_simulated_rig", "simulation_section"]
+__all__ = ["open_simulated_axis", "open_simulated_rig", "simulation_section"]
+
+# Each part of a rig draws from a stream of its own.
+AXIS_STREAM, SHAKE_STREAM = 2, 3
 
 
 def simulation_section(rig: RigConfig) -> SimulationConfig:
@@ -28,6 +31,20 @@ def simulation_section(rig: RigConfig) -> SimulationConfig:
     return rig.simulation
 
 
+def open_simulated_axis(rig: RigConfig, *, seed: int) -> AxisAlone:
+    """Open the axis of the simulated rig that a seed stands for, in virtual time from 0 s.
+
+    Raises
+    ------
+    ConfigError
+        The rig is not simulated.
+    """
+    simulation = simulation_section(rig)
+    clock = VirtualClock()
+    axis = SimulatedAxis(rig.axis, simulation.axis, clock, np.random.default_rng([seed, AXIS_STREAM]))
+    return AxisAlone(clock, axis, notice="SIMULATED")
+
+
 def open_simulated_rig(rig: RigConfig, *, seed: int) -> Rig:
     """Open the simulated rig that a seed stands for, in virtual time from 0 s.
 
@@ -39,7 +56,9 @@ def open_simulated_rig(rig: RigConfig, *, seed: int) -> Rig:
         The rig is not simulated.
     """
     simulation = simulation_section(rig)
-    axis_stream, shake_stream = (np.random.default_rng([seed, number]) for number in (2, 3))
+    axis_stream, shake_stream = (
+        np.random.default_rng([seed, number]) for number in (AXIS_STREAM, SHAKE_STREAM)
+    )
     clock = VirtualClock()
     scene = Scene(rig, simulation, seed, (rig.camera.width_px, rig.camera.height_px))
     axis = SimulatedAxis(rig.axis, simulation.axis, clock, axis_stream)

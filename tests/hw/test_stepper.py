@@ -265,12 +265,16 @@ def test_an_operator_confirms_the_position_where_there_is_no_end_stop(axis_confi
         bench.axis.home()
     with pytest.raises(AxisFault, match="not homed"):
         bench.axis.move_to(1)
-    bench.axis.jog(-30)
+    with pytest.raises(AxisFault, match=r"not homed: .* \(--unhomed, then"):
+        bench.axis.jog(-30)
+    bench.axis.jog(-30, unhomed=True)
     with pytest.raises(AxisFault, match="moving; stop it"):
         bench.axis.confirm_position(0)
     bench.rest()
-    with pytest.raises(AxisFault, match="more than the whole travel"):
-        bench.axis.jog(2001)
+    assert np.diff(bench.rises()).min() >= 1 / 50 - 1e-9, "slowly: nobody knows what is in the way"
+    for far in (-1971, 2031):
+        with pytest.raises(AxisFault, match="2001 steps from where the lens was found, more than the whole"):
+            bench.axis.jog(far, unhomed=True)
     with pytest.raises(AxisFault, match="outside its limits"):
         bench.axis.confirm_position(1200)
     bench.axis.confirm_position(200)

@@ -10,7 +10,20 @@ from hw.errors import AxisFault, BundleError, CameraStalled, ConfigError, StackE
 from wormfocus import __version__
 from wormfocus.command import main
 
-COMMANDS = ["demo", "evaluate", "export", "focus", "info", "label", "run", "simulate", "stack", "train"]
+COMMANDS = [
+    "demo",
+    "doctor",
+    "evaluate",
+    "export",
+    "focus",
+    "info",
+    "jog",
+    "label",
+    "run",
+    "simulate",
+    "stack",
+    "train",
+]
 
 
 @pytest.fixture
@@ -124,7 +137,7 @@ def test_an_unknown_key_in_a_rig_file_is_bad_input(
 
 def test_a_rig_without_drivers_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--rig", "worm_tracker", "--method", "none", "--seconds", "1"]) == 2
-    assert "simulated or replayed" in one_line(capsys)
+    assert "run this on a Pi 4 or 5" in one_line(capsys)
 
 
 @pytest.mark.parametrize("bundle", ["no_such_bundle", "absent.tflite"])
