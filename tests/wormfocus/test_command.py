@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import typer
+import yaml
 
 from hw.config import load_rig
 from hw.errors import AxisFault, BundleError, CameraStalled, ConfigError, StackError
@@ -135,9 +136,13 @@ def test_an_unknown_key_in_a_rig_file_is_bad_input(
     assert "did you mean 'settle_s'?" in line
 
 
-def test_a_rig_without_drivers_is_bad_input(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "--rig", "worm_tracker", "--method", "none", "--seconds", "1"]) == 2
-    assert "run this on a Pi 4 or 5" in one_line(capsys)
+def test_a_rig_without_its_hardware_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rig = load_rig("worm_tracker").model_dump(mode="json")
+    rig["gpio"]["chip"] = "no such chip"
+    path = tmp_path / "rig.yaml"
+    path.write_text(yaml.safe_dump(rig), encoding="utf-8")
+    assert main(["run", "--rig", str(path), "--method", "none", "--seconds", "1"]) == 2
+    assert "no chip is called 'no such chip'" in one_line(capsys)
 
 
 @pytest.mark.parametrize("bundle", ["no_such_bundle", "absent.tflite"])
