@@ -4,7 +4,8 @@ The worm is whatever worm-like object lies where the worm can be by now: its las
 its recent velocity, plus what its highest speed allows for the time since. Only the first sighting, and
 those after a long loss, choose by likeness to a worm alone. Everything else that looks like a worm is
 remembered as *another* for as long as it is seen, so that a worm that left the field is reported as lost
-and not replaced by its neighbour.
+and not replaced by its neighbour. Where the worm touches another, both have one outline: the worm's centroid
+is what is left of the outline's when the other's is taken away.
 """
 
 import math
@@ -35,8 +36,11 @@ _OWN_REACH = 0.25
 # Weight of the newest displacement in the velocity, and how long a velocity is trusted.
 _VELOCITY_WEIGHT = 0.2
 _COAST_S = 0.25
-# Another object is forgotten when it was not seen for this long.
+# Another object is forgotten when it was not seen for this long, or has touched the worm for this long.
 _OTHERS_MEMORY_S = 5.0
+_TOUCHING_S = 30.0
+# The outline of two worms that touch has at least so many times the worm's area.
+_TOUCHING_AREA = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +66,10 @@ class Sighting:
 
 @dataclass(slots=True)
 class _Other:
-    """An object that is not the worm: where and how many frames ago it was last seen."""
+    """An object that is not the worm: where it was last seen on its own, how large, how many frames ago."""
 
     centre_px: tuple[float, float]
+    area_um2: float
     unseen: int = 0
 
 
@@ -110,12 +115,17 @@ class WormTracker:
         """
         objects = self._detector.detect(pixels, scale)
         self._elapsed_s += frames_passed * self._period_s
-        worm = self._first(objects, pixels.shape, scale) if self._centre is None else self._next(objects)
-        self._remember_others([o for o in objects if o is not worm], frames_passed, worm)
-        if worm is None:
-            return self._unsighted()
-        reason = self._follow(worm)
-        return Sighting(worm.box, worm.centre_px, "tracked", worm.score, reason)
+        if self._centre is None:
+            pair, worm = None, self._first(objects, pixels.shape, scale)
+        else:
+            pair = self._pair(objects)
+            worm = self._next([o for o in objects if o is not pair[0]] if pair else objects)
+        alone = [o for o in objects if o is not worm and not (pair and o is pair[0])]
+        self._remember_others(alone, frames_passed, worm, pair[0] if pair else None)
+        if worm is not None:
+            reason = self._follow(worm)
+            return Sighting(worm.box, worm.centre_px, "tracked", worm.score, reason)
+        return self._follow_within(*pair) if pair else self._unsighted()
 
     def _first(self, objects: list[WormLike], shape: tuple[int, ...], scale: float) -> WormLike | None:
         """Return the most worm-like object near the middle, where a worm is put to be followed."""
@@ -147,6 +157,35 @@ class WormTracker:
                 best, best_value = candidate, value
         return best
 
+    def _pair(self, objects: list[WormLike]) -> tuple[WormLike, _Other] | None:
+        """Return the outline of the worm and another that touch, and that other, if there is one."""
+        expected = self._expected()
+        for candidate in objects:
+            if not _inside(expected, candidate.box) or _area_um2(candidate) < _TOUCHING_AREA * self._area_um2:
+                continue
+            for other in self._others:
+                if _inside(other.centre_px, candidate.box) and not any(
+                    math.dist(o.centre_px, other.centre_px) < self._other_reach_px()
+                    and _area_um2(o) < _TOUCHING_AREA * other.area_um2
+                    for o in objects
+                ):
+                    return candidate, other
+        return None
+
+    def _follow_within(self, pair: WormLike, other: _Other) -> Sighting:
+        """Take over where the worm is in the outline that it shares with another."""
+        weight = other.area_um2 / self._area_um2
+        box = pair.box
+        x, y = (
+            min(max(whole + weight * (whole - part), low), low + size)
+            for whole, part, low, size in zip(
+                pair.centre_px, other.centre_px, (box.x, box.y), (box.width, box.height), strict=True
+            )
+        )
+        self._centre, self._velocity = (x, y), (0.0, 0.0)
+        self._elapsed_s, self._missed = 0.0, 0
+        return Sighting(box, self._centre, "tracked", pair.score, "touches another worm")
+
     def _expected(self) -> tuple[float, float]:
         """Where the worm is expected now, (x, y) in pixels: it coasts for a moment, then stays."""
         assert self._centre is not None
@@ -162,7 +201,7 @@ class WormTracker:
 
     def _same_size(self, candidate: WormLike) -> float:
         """1 for an object of the worm's area, falling slowly: blur and outlines change it."""
-        ratio = math.log(candidate.length_um * candidate.width_um / self._area_um2)
+        ratio = math.log(_area_um2(candidate) / self._area_um2)
         return math.exp(-0.5 * ratio * ratio)
 
     def _is_other(self, candidate: WormLike, distance_um: float) -> bool:
@@ -179,7 +218,9 @@ class WormTracker:
         )
         return reach_um / self._um_per_px
 
-    def _remember_others(self, objects: list[WormLike], frames_passed: int, worm: WormLike | None) -> None:
+    def _remember_others(
+        self, objects: list[WormLike], frames_passed: int, worm: WormLike | None, pair: WormLike | None
+    ) -> None:
         """Carry the others on to this frame, nearest first, and add the new ones seen beside the worm."""
         reach = self._other_reach_px()
         expected = self._expected() if worm is None and self._centre is not None else None
@@ -197,23 +238,24 @@ class WormTracker:
                 # What lies nearer to where the missing worm should be than to any other may be the worm.
                 continue
             if nearest is not None and way < reach:
-                nearest.centre_px, nearest.unseen = seen.centre_px, 0
+                nearest.centre_px, nearest.area_um2, nearest.unseen = seen.centre_px, _area_um2(seen), 0
             elif worm is not None and math.dist(seen.centre_px, worm.centre_px) > apart:
                 # Nearer it may be a part of the worm, and with no worm in sight it may be the worm itself.
-                self._others.append(_Other(seen.centre_px))
-        horizon = _OTHERS_MEMORY_S / self._period_s
+                self._others.append(_Other(seen.centre_px, _area_um2(seen)))
+        horizon, touching = _OTHERS_MEMORY_S / self._period_s, _TOUCHING_S / self._period_s
         # One that has come to lie on the worm, as parts of its outline do, must not hide the worm later.
         own = _OWN_REACH * self._config.worm_length_um / self._um_per_px
         self._others = [
             o
             for o in self._others
-            if o.unseen <= horizon and (worm is None or math.dist(o.centre_px, worm.centre_px) > own)
+            if o.unseen <= (touching if pair is not None and _inside(o.centre_px, pair.box) else horizon)
+            and (worm is None or math.dist(o.centre_px, worm.centre_px) > own)
         ]
 
     def _follow(self, worm: WormLike) -> str:
         """Take the sighting over and say how it came about."""
         previous, elapsed_s = self._centre, self._elapsed_s
-        area = worm.length_um * worm.width_um
+        area = _area_um2(worm)
         if previous is None:
             reason = f"first sighting, score {worm.score:.2f}"
             self._area_um2 = area
@@ -249,3 +291,11 @@ class WormTracker:
             f"{self._elapsed_s:.2f} s ago"
         )
         return Sighting(None, None if lost else self._centre, state, 0.0, reason)
+
+
+def _area_um2(seen: WormLike) -> float:
+    return seen.length_um * seen.width_um
+
+
+def _inside(place_px: tuple[float, float], box: Box) -> bool:
+    return 0 <= place_px[0] - box.x <= box.width and 0 <= place_px[1] - box.y <= box.height
