@@ -230,3 +230,36 @@ def test_images_of_both_sizes_may_follow_one_another(tracker):
     again = tracker.track(frame)
     assert again.state == "tracked"
     assert again.box == first.box
+
+
+def test_a_worm_that_crosses_another_is_followed_through_and_beyond(tracker: WormTracker) -> None:
+    other = DrawnWorm(520, 420, heading=1.9)
+
+    def crossing(frame: int) -> DrawnWorm:
+        return DrawnWorm(250 + 4.0 * frame, 330 + 1.0 * frame, heading=0.3, phase=-0.25 * frame)
+
+    touched, errors = 0, []
+    for frame in range(140):
+        worm = crossing(frame)
+        sighting = tracker.track(draw([other, worm] if frame else [worm], seed=frame))
+        touched += sighting.reason == "touches another worm"
+        if sighting.centre_px is not None:
+            errors.append(error_um(sighting, worm))
+    assert touched > 20
+    assert len(errors) == 140
+    assert np.median(errors) < 60
+    # On the right one in the end, and at no time on the other for good.
+    assert max(errors[-20:]) < 100
+    assert np.mean(np.array(errors) < 350) > 0.95
+
+
+def test_two_that_never_part_are_no_pair_for_ever(tracker: WormTracker) -> None:
+    other = DrawnWorm(640, 400, heading=1.5)
+    reasons = []
+    for frame in range(60):
+        worm = DrawnWorm(300 + min(4.0 * frame, 200), 390, phase=-0.25 * frame)
+        reasons.append(tracker.track(draw([worm, other] if frame else [worm], seed=frame)).reason)
+    assert reasons[-1] == "touches another worm"
+    image = draw([worm, other], seed=70)
+    tracker.track(image, frames_passed=round(31 / PERIOD_S))
+    assert tracker.track(image).reason != "touches another worm"
