@@ -152,13 +152,13 @@ class Controller:
             raise RuntimeError("the controller is idle; call start() first")
         if axis.fault is not None:
             self._scan = None
-            self._trim.give_up(now)
+            self._trim.end(now)
             return self._say("fault", None, axis.fault, "fault")
         refusal = self._take_in(seen)
         if refusal is None:
             self._heard_s, self._searched, self._scan = now, False, None
             return self._compare(seen, axis, now) or self._follow(seen, axis)
-        self._trim.give_up(now)
+        self._trim.end(now)
         if self._scan is not None:
             return self._search(self._scan, seen, axis, now)
         if axis.moving and self._state != "lost":
@@ -234,7 +234,7 @@ class Controller:
         if not trim.comparing:
             return None
         if abs(plane_um - seen.lens_steps * self._um_per_step) > UNLOCK_RATIO * self._lock_um:
-            trim.give_up(now)
+            trim.end(now)
             return None
         if settled and seen.sharpness is not None:
             trim.record(seen.exposure_start_s, seen.lens_steps * self._um_per_step, seen.sharpness, now)

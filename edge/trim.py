@@ -19,7 +19,7 @@ __all__ = ["ContrastTrim"]
 # it bends, cancels between the two looks at the middle.
 PLACES = (0.0, 1.0, -1.0, 0.0)
 FRAMES_PER_PLACE = 3
-# The first comparisons follow each other closely, until the trim is known.
+# The first comparisons follow each other closely, until the trim is known; so does one that gave nothing.
 FIRST_COMPARISONS = 3
 FIRST_EVERY_S = 1.0
 # What is expected before anything is measured: the standard deviations of a focus curve, in DOF, which are
@@ -29,8 +29,9 @@ CURVATURE_SPREAD = 0.5
 ERROR_DOF = 0.3
 # Standard deviation of the logarithm of one frame's F5 about its curve: a worm bends, and its frames agree.
 SCATTER = 0.05
-# Older comparisons count less: the next worm under the same lens is another specimen.
-MEMORY_S = 120.0
+# Older comparisons count less: a network's error changes as the worm bends and turns, and the next worm under
+# the same lens is another specimen.
+MEMORY_S = 30.0
 # A comparison whose frames stray this far from any parabola, or whose logarithm of F5 changes by more than
 # any focus curve does so near its peak, saw something happen.
 LARGEST_STRAY = 6 * SCATTER
@@ -80,6 +81,7 @@ class ContrastTrim:
         self._information = np.zeros((2, 2))
         self._vector = np.zeros(2)
         self._count = 0
+        self._learnt_s = -math.inf
         self._ended_s = -math.inf
         self._comparison: _Comparison | None = None
         self._offset_um = 0.0
@@ -105,15 +107,16 @@ class ContrastTrim:
         """Whether it is time for a comparison, on a clock in seconds."""
         if self._every_s <= 0 or self._comparison is not None:
             return False
-        wait = FIRST_EVERY_S if self._count < FIRST_COMPARISONS else self._every_s
+        soon = self._count < FIRST_COMPARISONS or self._learnt_s < self._ended_s
+        wait = FIRST_EVERY_S if soon else self._every_s
         return now - self._ended_s >= min(wait, self._every_s)
 
     def begin(self, plane_um: float, centre_um: float, now: float) -> None:
         """Begin a comparison about `centre_um`, the network putting focus at `plane_um`."""
         self._comparison = _Comparison(plane_um, centre_um, now)
 
-    def give_up(self, now: float) -> None:
-        """End a comparison without a result, where there is one."""
+    def end(self, now: float) -> None:
+        """End the comparison in progress, where there is one."""
         if self._comparison is not None:
             self._comparison, self._ended_s = None, now
 
@@ -123,7 +126,7 @@ class ContrastTrim:
         if comparison is None or exposure_start_s < comparison.command_s:
             return
         if not sharpness > 0:
-            self.give_up(now)
+            self.end(now)
             return
         comparison.seen.append((exposure_start_s, lens_um, math.log(sharpness)))
         if len(comparison.seen) < (comparison.place + 1) * FRAMES_PER_PLACE:
@@ -131,11 +134,10 @@ class ContrastTrim:
         comparison.place += 1
         comparison.command_s = now
         if comparison.place == len(PLACES):
-            self._comparison, since_s = None, now - self._ended_s
-            self._ended_s = now
-            self._learn(comparison, since_s)
+            self.end(now)
+            self._learn(comparison, now)
 
-    def _learn(self, comparison: _Comparison, since_s: float) -> None:
+    def _learn(self, comparison: _Comparison, now: float) -> None:
         """Add a comparison to the parabola, and find its vertex anew."""
         t, lens_um, log_sharpness = np.array(comparison.seen).T
         u = (lens_um - comparison.plane_um) / self._dof_um
@@ -146,10 +148,10 @@ class ContrastTrim:
         terms, values = rest[:, :2], rest[:, 2]
         if np.abs(_without(terms, values)).max() > LARGEST_STRAY or np.ptp(values) > LARGEST_CHANGE:
             return
-        kept = math.exp(-since_s / MEMORY_S) if math.isfinite(since_s) else 0.0
+        kept = math.exp((self._learnt_s - now) / MEMORY_S)
         self._information = kept * self._information + terms.T @ terms / SCATTER**2
         self._vector = kept * self._vector + terms.T @ values / SCATTER**2
-        self._count += 1
+        self._count, self._learnt_s = self._count + 1, now
         slope, curvature = np.linalg.solve(
             self._information + self._prior, self._vector + self._prior @ self._expected
         )

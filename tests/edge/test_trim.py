@@ -99,6 +99,15 @@ def test_is_due_often_at_first_then_seldom_and_never_if_told_so():
     assert not ContrastTrim(DOF_UM, HALF_UM, 0.0).due(1e6)
 
 
+def test_a_comparison_that_gave_nothing_is_tried_again_soon():
+    trim, now = ContrastTrim(DOF_UM, HALF_UM, 10.0), 0.0
+    for _ in range(3):
+        now = compare(trim, parabola(10.0), now + 1)
+    assert not trim.due(now + 5)
+    now = compare(trim, lambda t, x: 3.0 if x > 100 else 40.0, now + 10, network_um=80)
+    assert trim.due(now + 1)
+
+
 def test_looks_to_both_sides_and_comes_back():
     trim = ContrastTrim(DOF_UM, HALF_UM, 10.0)
     trim.begin(100.0, 90.0, 0.0)
