@@ -39,8 +39,10 @@ _COAST_S = 0.25
 # Another object is forgotten when it was not seen for this long, or has touched the worm for this long.
 _OTHERS_MEMORY_S = 5.0
 _TOUCHING_S = 30.0
+# Weight of the newest outline in another's area.
+_OTHERS_WEIGHT = 0.05
 # The outline of two worms that touch has at least so many times the worm's area.
-_TOUCHING_AREA = 1.5
+_TOUCHING_AREA = 1.4
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +240,11 @@ class WormTracker:
                 # What lies nearer to where the missing worm should be than to any other may be the worm.
                 continue
             if nearest is not None and way < reach:
-                nearest.centre_px, nearest.area_um2, nearest.unseen = seen.centre_px, _area_um2(seen), 0
+                nearest.unseen = 0
+                if _area_um2(seen) < _TOUCHING_AREA * nearest.area_um2:
+                    nearest.centre_px = seen.centre_px
+                # Two in one outline say nothing of where either is; blur makes an outline grow slowly.
+                nearest.area_um2 += _OTHERS_WEIGHT * (_area_um2(seen) - nearest.area_um2)
             elif worm is not None and math.dist(seen.centre_px, worm.centre_px) > apart:
                 # Nearer it may be a part of the worm, and with no worm in sight it may be the worm itself.
                 self._others.append(_Other(seen.centre_px, _area_um2(seen)))
