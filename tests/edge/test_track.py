@@ -247,10 +247,9 @@ def test_a_worm_that_crosses_another_is_followed_through_and_beyond(tracker: Wor
             errors.append(error_um(sighting, worm))
     assert touched > 20
     assert len(errors) == 140
-    assert np.median(errors) < 60
-    # On the right one in the end, and at no time on the other for good.
+    # Within a fifth of a worm's length all the time, and on the right one in the end.
+    assert max(errors) < 200
     assert max(errors[-20:]) < 100
-    assert np.mean(np.array(errors) < 350) > 0.95
 
 
 def test_two_that_never_part_are_no_pair_for_ever(tracker: WormTracker) -> None:
