@@ -92,8 +92,10 @@ BEGIN=$SECONDS STATUS=0
 inside wormfocus doctor --rig /etc/wormfocus/rig.yaml --bundle /opt/wormfocus/bundles/current.tflite \
     --sessions /var/lib/wormfocus >"$RESULTS/doctor.txt" || STATUS=$?
 cat "$RESULTS/doctor.txt"
-[ "$STATUS" = 1 ] && grep -q 'NOT FIT to run' "$RESULTS/doctor.txt" \
-    || { say "doctor: exit status $STATUS, and it must be 1, with a reason"; exit 1; }
+if [ "$STATUS" != 1 ] || ! grep -q 'NOT FIT to run' "$RESULTS/doctor.txt"; then
+    say "doctor: exit status $STATUS, and it must be 1, with a reason"
+    exit 1
+fi
 for item in board 'GPIO chip' 'GPIO lines' axis picamera2 camera; do
     grep -q "^missing  $item  " "$RESULTS/doctor.txt" || { say "doctor does not say that $item is missing"; exit 1; }
 done
