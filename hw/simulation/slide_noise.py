@@ -1,10 +1,15 @@
 """Smooth random fields that repeat, and their values anywhere on the slide."""
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 __all__ = ["RepeatingNoise"]
+
+REACH = 0.6
+"""Frequencies up to this over the grain's sigma are drawn: what is beyond has 1e-3 of the amplitude."""
 
 
 class RepeatingNoise:
@@ -19,12 +24,19 @@ class RepeatingNoise:
     """
 
     def __init__(self, rng: np.random.Generator, points: int, spacing_um: float, grain_um: float) -> None:
-        white = rng.standard_normal((points, points), dtype=np.float32)
-        frequency = np.hypot(np.fft.fftfreq(points)[:, None], np.fft.rfftfreq(points))
+        down, across = np.fft.fftfreq(points), np.fft.rfftfreq(points)
         sigma = max(grain_um / spacing_um, 2.0) / 4
-        smooth = np.fft.irfft2(np.fft.rfft2(white) * np.exp(-2 * (np.pi * sigma * frequency) ** 2), white.shape)
-        smooth -= smooth.mean()
-        self._values = np.asarray(smooth / max(float(smooth.std()), 1e-9), np.float32)
+        # Only the frequencies that a grain leaves are drawn; the others stay 0.
+        reach = min(math.ceil(REACH / sigma * points) + 1, points // 2)
+        rows = np.concatenate([np.arange(reach), np.arange(points - reach, points)])
+        drawn = rng.standard_normal((2 * reach, reach, 2), dtype=np.float32).view(np.complex64)[..., 0]
+        squared = down[rows, None] ** 2 + across[:reach] ** 2
+        drawn *= np.exp(-2 * (np.pi * sigma) ** 2 * squared).astype(np.float32)
+        drawn[0, 0] = 0
+        spectrum = np.zeros((points, points // 2 + 1), np.complex64)
+        spectrum[rows, :reach] = drawn
+        smooth = np.fft.irfft2(spectrum, (points, points))
+        self._values = np.asarray(smooth / smooth.std(), np.float32)
         self._spacing_um = spacing_um
 
     @property

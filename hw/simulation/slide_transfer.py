@@ -30,7 +30,7 @@ from hw.simulation.slide_config import SlideOpticsConfig
 
 __all__ = ["Layer", "SectionLens", "transfer"]
 
-PROFILE_POINTS, FINE_POINTS = 128, 4096
+PROFILE_POINTS, FINE_POINTS = 96, 2048
 RINGS_LEAST, RINGS_PER_UM = 8, 1.6
 
 
@@ -73,12 +73,12 @@ def transfer(
         return k * (defocus_um * axial + spherical_um * squared**2)
 
     shifted = (x + (frequencies * wavelength_um / na)[:, None]) ** 2 + y**2
-    passed = weight * (shifted <= 1)
-    difference = phase(shifted) - phase(x**2 + y**2)
-    total = weight.sum()
-    return (passed * np.cos(difference)).sum(axis=1) / total, (
-        -2 * (passed * np.sin(difference)).sum(axis=1) / total
-    )
+    passed = (weight / weight.sum() * (shifted <= 1)).astype(np.float32)
+    # Single precision is ten times as fast here, and exact enough for some hundred radians.
+    difference = (phase(shifted) - phase(x**2 + y**2)).astype(np.float32)
+    absorption = np.einsum("fs,fs->f", passed, np.cos(difference))
+    phases = -2 * np.einsum("fs,fs->f", passed, np.sin(difference))
+    return absorption.astype(np.float64), phases.astype(np.float64)
 
 
 @lru_cache(64)
