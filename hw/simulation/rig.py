@@ -11,6 +11,7 @@ from hw.simulation.config import SimulationConfig, draw
 from hw.simulation.families import SimulationSection
 from hw.simulation.sample import Sample, open_sample_rig
 from hw.simulation.scene import Scene
+from hw.simulation.slide_config import SlideConfig
 from hw.simulation.stage import SimulatedAxis
 from hw.simulation.view import FieldOfView, IdealView
 
@@ -57,7 +58,11 @@ def sample_of(rig: RigConfig, *, seed: int) -> Sample | None:
     ConfigError
         The rig is not simulated.
     """
-    simulation_section(rig)
+    section = simulation_section(rig)
+    if isinstance(section, SlideConfig):
+        from hw.simulation.slide import Slide
+
+        return Slide(rig, section, seed)
     return None
 
 
