@@ -37,8 +37,8 @@ class StackPlan:
     ----------
     planes : number of lens positions, one drawn in each equal part of the range
     range_um : offsets lie between plus and minus this
-    window_um : side of the square window that follows the worm; None for full frames, which rigs that follow
-        no worm always give
+    window_um : side of the square window that follows the worm, or of the patch of a still sample; None for
+        full frames
     binned : camera pixels are averaged to the simulator's grid, which keeps files small; so is this
     """
 
@@ -65,7 +65,7 @@ def simulate_stack(rig: RigConfig, plan: StackPlan, seed: int) -> tuple[ZStack, 
     StackError
         The noise-free focus curve of this specimen has no peak near its mid-height.
     """
-    if (sample := sample_of(rig, seed=seed)) is not None:
+    if (sample := sample_of(_seen_through(plan, rig), seed=seed)) is not None:
         return _sample_stack(rig, plan, sample, seed)
     simulation = worm_section(rig)
     rng = np.random.default_rng([seed, 1])
@@ -123,6 +123,16 @@ def simulate_stack(rig: RigConfig, plan: StackPlan, seed: int) -> tuple[ZStack, 
     return stack, label
 
 
+def _seen_through(plan: StackPlan, rig: RigConfig) -> RigConfig:
+    """Return the rig with a camera that shows the plan's window only; focus is then that of the window."""
+    if plan.window_um is None:
+        return rig
+    side = round(plan.window_um / rig.optics.um_per_px)
+    camera = rig.camera
+    smaller = {"width_px": min(side, camera.width_px), "height_px": min(side, camera.height_px)}
+    return rig.model_copy(update={"camera": camera.model_copy(update=smaller)})
+
+
 def _sample_stack(rig: RigConfig, plan: StackPlan, sample: Sample, seed: int) -> tuple[ZStack, Label]:
     """Render a stack of a still sample, at a place of the stage and a time of its drift that are drawn."""
     rng = np.random.default_rng([seed, 1])
@@ -149,6 +159,9 @@ def _sample_stack(rig: RigConfig, plan: StackPlan, sample: Sample, seed: int) ->
             for z in positions
         ]
     )
+    if (images == images[..., :1]).all():
+        # Of a monochrome camera one channel says it all.
+        images = np.ascontiguousarray(images[..., 0])
     notes = {"rig": rig.name, "seed": str(seed), "simulated": "yes"}
     stack = ZStack(images, positions, rig.optics.um_per_px, specimen=f"{rig.name}-{seed}", notes=notes)
     return stack, Label(focus_um, 0.0, method, {"seed": str(seed)})
