@@ -16,7 +16,8 @@ from calibration.stack import STACK_SUFFIX, ZStack, write_stack
 from calibration.truth import sharpest_position
 from hw.config import RigConfig
 from hw.errors import ConfigError, StackError
-from hw.simulation.rig import simulation_section
+from hw.simulation.rig import sample_of, simulation_section, worm_section
+from hw.simulation.sample import Sample
 from hw.simulation.scene import Region, Scene
 
 __all__ = ["SimulatedStack", "StackPlan", "rig_sha256", "simulate_stack", "simulate_stacks"]
@@ -27,6 +28,9 @@ TRACKING_ERROR_UM = 25.0
 AXIS_SPREAD_UM = 1000.0
 """Focus lies between plus and minus this on the axis, um, so that a position tells nothing."""
 
+PLACES_TRIED = 20
+"""Samples have gaps: so many places are tried until one has a focus."""
+
 
 @dataclass(frozen=True)
 class StackPlan:
@@ -36,8 +40,9 @@ class StackPlan:
     ----------
     planes : number of lens positions, one drawn in each equal part of the range
     range_um : offsets lie between plus and minus this
-    window_um : side of the square window that follows the worm; None for full frames
-    binned : camera pixels are averaged to the simulator's grid, which keeps files small
+    window_um : side of the square window that follows the worm, or of the patch of a still sample; None for
+        full frames
+    binned : camera pixels are averaged to the simulator's grid, which keeps files small; so is this
     """
 
     planes: int
@@ -63,7 +68,9 @@ def simulate_stack(rig: RigConfig, plan: StackPlan, seed: int) -> tuple[ZStack, 
     StackError
         The noise-free focus curve of this specimen has no peak near its mid-height.
     """
-    simulation = simulation_section(rig)
+    if (sample := sample_of(_seen_through(plan, rig), seed=seed)) is not None:
+        return _sample_stack(rig, plan, sample, seed)
+    simulation = worm_section(rig)
     rng = np.random.default_rng([seed, 1])
     extent = (rig.camera.width_px, rig.camera.height_px)
     if plan.window_um is not None:
@@ -119,6 +126,62 @@ def simulate_stack(rig: RigConfig, plan: StackPlan, seed: int) -> tuple[ZStack, 
     return stack, label
 
 
+def _seen_through(plan: StackPlan, rig: RigConfig) -> RigConfig:
+    """Return the rig with a camera that shows the plan's window only; focus is then that of the window."""
+    if plan.window_um is None:
+        return rig
+    side = round(plan.window_um / rig.optics.um_per_px)
+    camera = rig.camera
+    smaller = {"width_px": min(side, camera.width_px), "height_px": min(side, camera.height_px)}
+    return rig.model_copy(update={"camera": camera.model_copy(update=smaller)})
+
+
+def _sample_stack(rig: RigConfig, plan: StackPlan, sample: Sample, seed: int) -> tuple[ZStack, Label]:
+    """Render a stack of a still sample, at a place of the stage that is drawn until one has a focus."""
+    rng = np.random.default_rng([seed, 1])
+    c = rig.stage
+    for tries_left in reversed(range(1 if c is None else PLACES_TRIED)):
+        place = (0.0, 0.0)
+        if c is not None:
+            place = (float(rng.uniform(c.min_x_um, c.max_x_um)), float(rng.uniform(c.min_y_um, c.max_y_um)))
+        try:
+            true_um, method = _true_focus(sample, place, rig.optics.dof_um)
+            break
+        except StackError:
+            if not tries_left:
+                raise
+    # Focus lies anywhere on the axis, so that a position tells nothing.
+    focus_um = float(rng.uniform(-1, 1)) * plan.range_um
+    edges = np.linspace(-plan.range_um, plan.range_um, plan.planes + 1)
+    positions = focus_um + rng.uniform(edges[:-1], edges[1:])
+    images = np.stack(
+        [
+            sample.sensor.develop(
+                sample.intensity(0.0, place, float(z) - focus_um + true_um), 1, binned=False
+            )
+            for z in positions
+        ]
+    )
+    if (images == images[..., :1]).all():
+        # Of a monochrome camera one channel says it all.
+        images = np.ascontiguousarray(images[..., 0])
+    notes = {"rig": rig.name, "seed": str(seed), "simulated": "yes"}
+    stack = ZStack(images, positions, rig.optics.um_per_px, specimen=f"{rig.name}-{seed}", notes=notes)
+    return stack, Label(focus_um, 0.0, method, {"seed": str(seed)})
+
+
+def _true_focus(sample: Sample, place_um: tuple[float, float], dof_um: float) -> tuple[float, str]:
+    """Return true focus in um at a place of a still sample at time 0, and how it is known."""
+    known_um = sample.focus_um(0.0, place_um)
+    if known_um is not None:
+        return known_um, "known by construction"
+    measure = MEASURES[DEFAULT_MEASURE]
+    found_um = sharpest_position(
+        lambda z: measure(sample.intensity(0.0, place_um, z)), sample.plane_um(0.0, place_um), dof_um
+    )
+    return found_um, f"noise-free {DEFAULT_MEASURE}"
+
+
 def simulate_stacks(
     rig: RigConfig, plan: StackPlan, seeds: range, folder: Path, *, workers: int = 1
 ) -> Iterator[SimulatedStack]:
@@ -163,8 +226,8 @@ def simulate_stacks(
 
 
 def rig_sha256(rig: RigConfig) -> str:
-    """SHA-256 of everything that a rig file says, whatever its layout."""
-    text = json.dumps(rig.model_dump(mode="json"), sort_keys=True)
+    """SHA-256 of everything that a rig file says, whatever its layout; keys at their defaults say nothing."""
+    text = json.dumps(rig.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +10,10 @@ from numpy.typing import NDArray
 from hw.axis import FocusAxis, MotorAxis
 from hw.camera import Camera
 from hw.clock import Clock
+from hw.closing import Closing
 from hw.config import CameraConfig, RigConfig
 from hw.errors import ConfigError
+from hw.stage import XYStage
 
 __all__ = ["AxisAlone", "CameraAlone", "Ideal", "Rig", "open_axis", "open_camera", "open_rig"]
 
@@ -26,12 +27,18 @@ class Ideal(Protocol):
     def plane_um(self, t: float) -> float:
         """Lens position in um that focuses the subject's mid-height by geometrical optics at time `t` (s)."""
 
+    def focus_um(self, t: float) -> float | None:
+        """Lens position in um of true focus at time `t` (s), where it is known by construction.
+
+        None where it is to be found: where `render` peaks in the default measure.
+        """
+
     def lens_error_um(self, t: float) -> float:
         """How far the lens really is from where the axis believes it at time `t`, um."""
 
 
 @dataclass
-class Rig:
+class Rig(Closing):
     """An open rig.
 
     Attributes
@@ -40,6 +47,8 @@ class Rig:
     clock, camera, axis : the parts
     notice : 'SIMULATED' or 'REPLAYED', shown wherever a person looks; empty on hardware
     ideal : the subject without noise, where that can be rendered
+    stage : what moves the specimen sideways, where there is one
+    imaging : the microscope's own camera, where focusing has one of its own
     """
 
     config: RigConfig
@@ -48,26 +57,21 @@ class Rig:
     axis: FocusAxis
     notice: str = ""
     ideal: Ideal | None = None
+    stage: XYStage | None = None
+    imaging: Camera | None = None
 
     def close(self) -> None:
-        """Release camera and axis; closing twice is fine."""
+        """Release cameras, stage and axis; closing twice is fine."""
         self.camera.close()
+        if self.imaging is not None:
+            self.imaging.close()
+        if self.stage is not None:
+            self.stage.close()
         self.axis.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 @dataclass
-class AxisAlone:
+class AxisAlone(Closing):
     """A rig's axis without its camera, open.
 
     Attributes
@@ -80,20 +84,13 @@ class AxisAlone:
     axis: MotorAxis
     notice: str = ""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Release the axis; closing twice is fine."""
         self.axis.close()
 
 
 @dataclass
-class CameraAlone:
+class CameraAlone(Closing):
     """A rig's camera without its axis, open.
 
     Attributes
@@ -108,15 +105,8 @@ class CameraAlone:
     camera: Camera
     notice: str = ""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Release the camera; closing twice is fine."""
         self.camera.close()
 
 
@@ -199,6 +189,14 @@ def open_rig(config: RigConfig, *, seed: int = 0, stack: Path | None = None) -> 
         raise ConfigError(
             f"rig '{config.name}' is {config.kind}: picamera is the section of a real camera, and this "
             "rig has none; remove it"
+        )
+    if config.stage is not None and config.kind != "simulated":
+        raise ConfigError(
+            f"rig '{config.name}' is {config.kind}: stage is supported on simulated rigs only; remove it"
+        )
+    if config.imaging is not None and config.kind != "simulated":
+        raise ConfigError(
+            f"rig '{config.name}' is {config.kind}: imaging is supported on simulated rigs only; remove it"
         )
     if config.kind == "simulated":
         from hw.simulation.rig import open_simulated_rig

@@ -8,17 +8,22 @@ from hw.errors import ConfigError
 from hw.rig import AxisAlone, Rig
 from hw.simulation.camera import SimulatedCamera
 from hw.simulation.config import SimulationConfig, draw
+from hw.simulation.families import SimulationSection
+from hw.simulation.sample import Sample, open_sample_rig
 from hw.simulation.scene import Scene
+from hw.simulation.slide_config import SlideConfig
+from hw.simulation.slit_config import SlitLaserConfig
+from hw.simulation.slit_laser import BeadSample, LaserSample
 from hw.simulation.stage import SimulatedAxis
 from hw.simulation.view import FieldOfView, IdealView
 
-__all__ = ["open_simulated_axis", "open_simulated_rig", "simulation_section"]
+__all__ = ["open_simulated_axis", "open_simulated_rig", "sample_of", "simulation_section", "worm_section"]
 
 # Each part of a rig draws from a stream of its own.
 AXIS_STREAM, SHAKE_STREAM = 2, 3
 
 
-def simulation_section(rig: RigConfig) -> SimulationConfig:
+def simulation_section(rig: RigConfig) -> SimulationSection:
     """Return the `simulation` section of a rig file.
 
     Raises
@@ -29,6 +34,48 @@ def simulation_section(rig: RigConfig) -> SimulationConfig:
     if rig.kind != "simulated" or rig.simulation is None:
         raise ConfigError(f"rig '{rig.name}' is not simulated: it has no 'simulation' section to draw from")
     return rig.simulation
+
+
+def worm_section(rig: RigConfig) -> SimulationConfig:
+    """Return the `simulation` section of a rig that follows a worm.
+
+    Raises
+    ------
+    ConfigError
+        The rig is not simulated, or has another specimen.
+    """
+    section = simulation_section(rig)
+    if not isinstance(section, SimulationConfig):
+        raise ConfigError(
+            f"rig '{rig.name}' simulates a {section.specimen}, and this needs a worm; name another rig"
+        )
+    return section
+
+
+def sample_of(rig: RigConfig, *, seed: int) -> Sample | None:
+    """Draw the still sample of a simulated rig from a seed; None for a rig that follows a worm.
+
+    Raises
+    ------
+    ConfigError
+        The rig is not simulated.
+    """
+    section = simulation_section(rig)
+    if isinstance(section, SlideConfig):
+        from hw.simulation.slide import Slide
+
+        return Slide(rig, section, seed)
+    if isinstance(section, SlitLaserConfig):
+        return LaserSample(rig, section, seed)
+    return None
+
+
+def _imaged_sample_of(rig: RigConfig, *, seed: int) -> Sample | None:
+    """Draw what the imaging camera of a simulated rig sees of its sample; None where it has none."""
+    section = simulation_section(rig)
+    if isinstance(section, SlitLaserConfig) and rig.imaging is not None:
+        return BeadSample(rig, section, seed)
+    return None
 
 
 def open_simulated_axis(rig: RigConfig, *, seed: int) -> AxisAlone:
@@ -55,10 +102,13 @@ def open_simulated_rig(rig: RigConfig, *, seed: int) -> Rig:
     ConfigError
         The rig is not simulated.
     """
-    simulation = simulation_section(rig)
     axis_stream, shake_stream = (
         np.random.default_rng([seed, number]) for number in (AXIS_STREAM, SHAKE_STREAM)
     )
+    if (sample := sample_of(rig, seed=seed)) is not None:
+        imaged = _imaged_sample_of(rig, seed=seed)
+        return open_sample_rig(rig, simulation_section(rig).axis, sample, axis_stream, imaged=imaged)
+    simulation = worm_section(rig)
     clock = VirtualClock()
     scene = Scene(rig, simulation, seed, (rig.camera.width_px, rig.camera.height_px))
     axis = SimulatedAxis(rig.axis, simulation.axis, clock, axis_stream)
