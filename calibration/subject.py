@@ -20,8 +20,11 @@ __all__ = ["find_subject"]
 WORKING_PX = 240
 """Images are shrunk to this length before anything is looked for."""
 
-SMOOTHING = 0.008
-"""Sigma over which deviations are pooled, as a share of the image's longer side."""
+SMOOTHING = 0.02
+"""Sigma over which deviations are pooled, as a share of the image's longer side: grains get faint by it."""
+
+BRIGHTEST = 0.99
+"""Deviations above this quantile count as much as it: a few dark grains shall not set the threshold."""
 
 CLOSING = 0.03
 """Gaps up to this share of the image's longer side do not part an object."""
@@ -29,11 +32,11 @@ CLOSING = 0.03
 MARGIN = 0.05
 """The box reaches this share of the image's longer side beyond what was found."""
 
-MIN_SHARE = 0.4
-"""With less than this share of all deviation, the largest object is one of many."""
+MIN_SHARE = 0.3
+"""With less than this share of the area of all objects, the chosen one is one of many."""
 
-CENTRE_WEIGHT = 0.5
-"""An object at the border counts this much less than one in the middle, where the subject is kept."""
+CENTRE_WEIGHT = 0.9
+"""An object in a corner counts this much less than one in the middle, where the subject is kept."""
 
 
 def find_subject(stack: ZStack, curve: Sequence[float] | NDArray[np.float64]) -> Box | None:
@@ -41,7 +44,7 @@ def find_subject(stack: ZStack, curve: Sequence[float] | NDArray[np.float64]) ->
 
     The sharpest plane is taken, its shading removed, and what deviates from the background more than Otsu's
     threshold (IEEE Trans. Systems, Man and Cybernetics 9 (1979) 62-66) is parted into objects. The subject is
-    the one with the most deviation, near the middle.
+    a large one near the middle.
 
     Parameters
     ----------
@@ -62,21 +65,21 @@ def find_subject(stack: ZStack, curve: Sequence[float] | NDArray[np.float64]) ->
     side = max(size)
     flat = small - cv2.GaussianBlur(small, (0, 0), side / 8, borderType=cv2.BORDER_REFLECT)
     deviation = np.sqrt(cv2.GaussianBlur(flat * flat, (0, 0), max(SMOOTHING * side, 0.5)))
-    top = float(deviation.max())
+    top = float(np.quantile(deviation, BRIGHTEST))
     if top <= 0:
         return None
-    levels = np.rint(deviation * (255 / top)).astype(np.uint8)
+    levels = np.rint(np.minimum(deviation, top) * (255 / top)).astype(np.uint8)
     _, mask = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     reach = max(3, 2 * math.ceil(CLOSING * side / 2) + 1)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
     mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, kernel)
-    count, labels, boxes, centres = cv2.connectedComponentsWithStats(mask)
+    count, _, boxes, centres = cv2.connectedComponentsWithStats(mask)
     if count < 2:
         return None
-    weights = np.bincount(labels.ravel(), np.square(deviation).ravel(), count)[1:]
+    areas = boxes[1:, cv2.CC_STAT_AREA]
     from_middle = np.hypot(*((centres[1:] - np.array(size) / 2) / (np.array(size) / 2)).T) / math.sqrt(2)
-    best = 1 + int((weights * (1 - CENTRE_WEIGHT * from_middle)).argmax())
-    if weights[best - 1] < MIN_SHARE * weights.sum():
+    best = 1 + int((areas * (1 - CENTRE_WEIGHT * from_middle)).argmax())
+    if areas[best - 1] < MIN_SHARE * areas.sum():
         return None
     margin = MARGIN * longer
     x, y, w, h = (float(v) / scale for v in boxes[best][:4])

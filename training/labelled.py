@@ -39,15 +39,16 @@ def collect(folders: Sequence[Path], tell: Callable[[str], None]) -> list[Labell
     found: list[LabelledStack] = []
     measured, refused = 0, 0
     for path in (path for folder in folders for path in find_stacks(folder)):
-        label = read_label(path)
-        if label is None:
-            try:
+        measuring = False
+        try:
+            label = read_label(path)
+            if measuring := label is None:
                 label = label_stack(read_stack(path))
-            except NoFocusPeak as error:
-                refused += 1
-                tell(f"left out {path}: {error}")
-                continue
-            measured += 1
+        except NoFocusPeak as error:
+            refused += measuring
+            tell(f"left out {path}: {error}")
+            continue
+        measured += measuring
         found.append(LabelledStack(path, label.focus_um))
     if measured:
         tell(f"{measured} stacks had no label: labelled by the default measure ({measured + refused} tried)")

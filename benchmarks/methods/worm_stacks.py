@@ -19,7 +19,7 @@ from hw.errors import StackError
 from hw.frame import Box
 from hw.simulation.config import SimulationConfig
 from hw.simulation.optics import Slice
-from hw.simulation.rig import simulation_section
+from hw.simulation.rig import worm_section
 from hw.simulation.scene import FOCUS_MARGIN_UM, Region, Scene
 
 __all__ = ["CASES", "WormStack", "out_of_range", "tilted", "worm_stack"]
@@ -27,9 +27,9 @@ __all__ = ["CASES", "WormStack", "out_of_range", "tilted", "worm_stack"]
 CASES = ("plain", "dusty", "dust below")
 """What is rendered: the rig file's own plates, very dusty ones, and dust on the underside of the agar."""
 
-WINDOW_UM = 744.0
+WINDOW_UM = 930.0
 TRACKING_ERROR_UM = 25.0
-REACH_UM = 1000.0
+REACH_UM = 770.0
 # Grains for each mm2 of a very dusty plate, and how much light they take: e-folds of intensity.
 DUSTY = {"dust_per_mm2": (15.0, 40.0), "dust_absorbance": (1.0, 3.0), "dust_um": (5.0, 15.0)}
 # Depth below the plate's surface, radius and number of the grains on the underside.
@@ -64,7 +64,7 @@ def worm_stack(rig: RigConfig, seed: int, case: str, step_um: float, folder: Pat
     with np.load(path) as held:
         if not held["images"].size:
             return None
-        grid_um = rig.optics.um_per_px * simulation_section(rig).optics.grid_px
+        grid_um = rig.optics.um_per_px * worm_section(rig).optics.grid_px
         notes = {"dof_um": f"{rig.optics.dof_um:g}", "rig": rig.name, "seed": str(seed), "simulated": "yes"}
         stack = ZStack(held["images"], held["positions"], grid_um, f"{rig.name}-{seed}", notes)
         return WormStack(stack, Box(*(int(n) for n in held["box"])))
@@ -73,7 +73,7 @@ def worm_stack(rig: RigConfig, seed: int, case: str, step_um: float, folder: Pat
 def _render(
     rig: RigConfig, seed: int, case: str, step_um: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.int64]]:
-    simulation = simulation_section(rig)
+    simulation = worm_section(rig)
     if case == "dusty":
         simulation = simulation.model_copy(update={"plate": simulation.plate.model_copy(update=DUSTY)})
     rng = np.random.default_rng([seed, 7])
@@ -84,9 +84,7 @@ def _render(
     measure = MEASURES[DEFAULT_MEASURE]
     wave, worm = scene.worm_wave(t)
     try:
-        focus = sharpest_position(
-            lambda z: measure(scene.lens.image(wave, z)[worm]), 0.0, rig.optics.dof_um
-        )
+        focus = sharpest_position(lambda z: measure(scene.lens.image(wave, z)[worm]), 0.0, rig.optics.dof_um)
     except StackError:
         return np.empty(0, np.uint8), np.empty(0), np.zeros(4, np.int64)
     outer = view.grown(scene.blur_margin(REACH_UM + rig.optics.dof_um))
@@ -141,9 +139,7 @@ def tilted(stack: ZStack, planes: int) -> ZStack:
     width = stack.images.shape[2]
     edges = np.linspace(0, width, count + 1).round().astype(int)
     kept = len(stack.images) - planes
-    parts = [
-        stack.images[strip : strip + kept, :, edges[strip] : edges[strip + 1]] for strip in range(count)
-    ]
+    parts = [stack.images[strip : strip + kept, :, edges[strip] : edges[strip + 1]] for strip in range(count)]
     middle = planes / 2 * np.mean(np.diff(stack.positions_um))
     return ZStack(
         np.concatenate(parts, axis=2),
@@ -157,6 +153,4 @@ def tilted(stack: ZStack, planes: int) -> ZStack:
 def out_of_range(stack: ZStack, past_um: float) -> ZStack:
     """Return the planes that lie at least `past_um` above focus; below it where that is negative."""
     keep = stack.positions_um >= past_um if past_um > 0 else stack.positions_um <= past_um
-    return ZStack(
-        stack.images[keep], stack.positions_um[keep], stack.um_per_px, stack.specimen, stack.notes
-    )
+    return ZStack(stack.images[keep], stack.positions_um[keep], stack.um_per_px, stack.specimen, stack.notes)
