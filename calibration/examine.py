@@ -22,13 +22,13 @@ from hw.frame import Box
 __all__ = ["Examination", "Patch", "Plan", "examine", "measure_planes"]
 
 WITNESSES: Mapping[Literal["maximum", "minimum"], tuple[str, ...]] = {
-    "maximum": ("normalised_variance", "mid_band_power"),
+    "maximum": ("normalised_variance", "brenner"),
     "minimum": (),
 }
 """Who is asked beside a measure, by what it is in focus. What is least for a spot of light has no second."""
 
-AGREEMENT = 0.1
-"""Measures agree whose peaks are nearer than this share of the peak's width."""
+AGREEMENT = 0.15
+"""Measures agree whose peaks are nearer than this share of the narrower peak's width."""
 
 MAX_SIGMA = 0.1
 """A peak of a larger standard deviation, as a share of its width, is no label."""
@@ -37,7 +37,10 @@ MAX_TILT = 0.25
 """Focus may differ by this share of the peak's width, or by the depth of field, from side to side."""
 
 MIN_PATCHES = 4
-"""Fewer patches with a focus of their own say nothing about tilt."""
+"""Fewer patches with a focus of their own, or fewer than half of all, say nothing about tilt."""
+
+MAX_ASTRAY = 0.2
+"""Largest share of the patches with a focus of their own that may have it elsewhere; one may in any case."""
 
 
 @dataclass(frozen=True)
@@ -140,8 +143,12 @@ def examine(stack: ZStack, measure: str = DEFAULT_MEASURE, plan: Plan | None = N
             doubt = doubt or f"{measure} peaks at {peak.position:g} um, but {witness} does not: {refusal}"
             continue
         doubt = doubt or _doubt_about_agreement(measure, peak, witness, peaks[witness])
-    patches = tuple(_patches(planes, z, measure, peak.criterion, region, plan.patches))
-    doubt = doubt or _doubt_about_tilt(patches, peak, region, _depth_of_field_um(stack))
+    # A part of a spot of light is none.
+    grid = plan.patches if kind == "maximum" else (1, 1)
+    patches = tuple(_patches(planes, z, measure, peak.criterion, region, grid))
+    dof_um = _depth_of_field_um(stack)
+    allowed = dof_um if dof_um > 0 else MAX_TILT * peak.width
+    doubt = doubt or _doubt_about_tilt(patches, region, allowed) or _doubt_about_depth(patches, peak, allowed)
     return Examination(measure, z, region, curves, peaks, patches, peak, doubt)
 
 
@@ -178,7 +185,7 @@ def _doubt_about_sigma(peak: Peak) -> str:
 
 def _doubt_about_agreement(measure: str, peak: Peak, witness: str, other: Peak) -> str:
     apart = abs(other.position - peak.position)
-    within = max(AGREEMENT * peak.width, 3 * float(np.hypot(peak.sigma, other.sigma)))
+    within = max(AGREEMENT * min(peak.width, other.width), 3 * float(np.hypot(peak.sigma, other.sigma)))
     if apart <= within:
         return ""
     return (
@@ -219,10 +226,10 @@ def _depth_of_field_um(stack: ZStack) -> float:
         return 0.0
 
 
-def _doubt_about_tilt(patches: Sequence[Patch], peak: Peak, region: Box, dof_um: float) -> str:
+def _doubt_about_tilt(patches: Sequence[Patch], region: Box, allowed_um: float) -> str:
     """Fit a plane to the patches' foci; doubt a label that is right for a part of the region only."""
     sharp = [(patch.box, patch.peak) for patch in patches if patch.peak is not None]
-    if len(sharp) < MIN_PATCHES:
+    if len(sharp) < max(MIN_PATCHES, len(patches) / 2):
         return ""
     # Counted in the region's own width and height: the slopes are what focus changes by from side to side.
     places = np.array([box.centre for box, _ in sharp])
@@ -239,10 +246,22 @@ def _doubt_about_tilt(patches: Sequence[Patch], peak: Peak, region: Box, dof_um:
     scale = max(1.0, float(np.sum(np.square(left_over * weights))) / freedom)
     tilt = float(np.hypot(plane[1], plane[2]))
     sigma = float(np.sqrt(scale * (spread[1, 1] + spread[2, 2])))
-    allowed = dof_um if dof_um > 0 else MAX_TILT * peak.width
-    if tilt <= allowed or tilt <= 3 * sigma:
+    if tilt <= allowed_um or tilt <= 3 * sigma:
         return ""
     return (
-        f"tilted: focus changes by {tilt:.3g} um from side to side of the region (at most {allowed:.3g} um); "
-        "level the stage, or label a smaller --region"
+        f"tilted: focus changes by {tilt:.3g} um from side to side of the region, more than "
+        f"{allowed_um:.3g} um; level the stage, or label a smaller --region"
+    )
+
+
+def _doubt_about_depth(patches: Sequence[Patch], peak: Peak, allowed_um: float) -> str:
+    """Doubt a label of parts that lie at planes of their own, as those of a thick specimen do."""
+    foci = [patch.peak for patch in patches if patch.peak is not None]
+    astray = [p for p in foci if abs(p.position - peak.position) > allowed_um + 3 * p.sigma]
+    if len(astray) < 2 or len(astray) <= MAX_ASTRAY * len(foci):
+        return ""
+    low, high = min(p.position for p in foci), max(p.position for p in foci)
+    return (
+        f"several depths: {len(astray)} of {len(foci)} patches focus more than {allowed_um:.3g} um from "
+        f"{peak.position:g} um (all lie from {low:g} to {high:g} um); label a smaller --region"
     )

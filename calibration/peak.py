@@ -243,7 +243,7 @@ def _refine(z: NDArray[np.float64], v: NDArray[np.float64], top: int, noise: flo
     if not fits:
         raise NoFocusPeak(f"no maximum near {z[top]:g} um; the curve is too noisy, record it again")
     position, sigma, bend = fits[-1]
-    width = GAUSSIAN_FWHM * float(np.sqrt(np.ptp(smooth) / bend))
+    width = float(GAUSSIAN_FWHM * np.sqrt(np.ptp(smooth) / bend))
     unknown = [MODEL_SHARE * width]
     if len(fits) > 1:
         unknown.append(0.5 * (position - fits[-2][0]))

@@ -32,7 +32,7 @@ CLOSING = 0.03
 MARGIN = 0.05
 """The box reaches this share of the image's longer side beyond what was found."""
 
-MIN_SHARE = 0.3
+MIN_SHARE = 0.5
 """With less than this share of the area of all objects, the chosen one is one of many."""
 
 CENTRE_WEIGHT = 0.9
@@ -66,7 +66,7 @@ def find_subject(stack: ZStack, curve: Sequence[float] | NDArray[np.float64]) ->
     flat = small - cv2.GaussianBlur(small, (0, 0), side / 8, borderType=cv2.BORDER_REFLECT)
     deviation = np.sqrt(cv2.GaussianBlur(flat * flat, (0, 0), max(SMOOTHING * side, 0.5)))
     top = float(np.quantile(deviation, BRIGHTEST))
-    if top <= 0:
+    if top <= 1e-9 * float(np.abs(small).max()):
         return None
     levels = np.rint(np.minimum(deviation, top) * (255 / top)).astype(np.uint8)
     _, mask = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)

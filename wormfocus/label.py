@@ -12,7 +12,6 @@ from wormfocus.autofocus import write_json
 if TYPE_CHECKING:
     from calibration.examine import Plan
     from calibration.label import LabelResult
-    from calibration.peak import Criterion
 
 
 class CriterionName(StrEnum):
@@ -22,6 +21,14 @@ class CriterionName(StrEnum):
     max = "max"
     min = "min"
     auto = "auto"
+
+
+_CRITERIA: dict[CriterionName, Literal["max", "min", "auto"] | None] = {
+    CriterionName.measure: None,
+    CriterionName.max: "max",
+    CriterionName.min: "min",
+    CriterionName.auto: "auto",
+}
 
 
 @app.command("label")
@@ -132,8 +139,7 @@ def _plan(criterion: CriterionName, region: str, patches: str, witness: list[str
                 f"--region {region}: give 'subject', 'whole', or x,y,width,height in pixels"
             ) from None
         where = Box(x, y, width, height)
-    own: Criterion | None = None if criterion is CriterionName.measure else criterion.value
-    return Plan(own, where, (rows, columns), witnesses)
+    return Plan(_CRITERIA[criterion], where, (rows, columns), witnesses)
 
 
 def _correct(paths: list[Path], set_um: float | None, leave_out: bool, who: str, why: str) -> None:

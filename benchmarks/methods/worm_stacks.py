@@ -27,9 +27,9 @@ __all__ = ["CASES", "WormStack", "out_of_range", "tilted", "worm_stack"]
 CASES = ("plain", "dusty", "dust below")
 """What is rendered: the rig file's own plates, very dusty ones, and dust on the underside of the agar."""
 
-WINDOW_UM = 930.0
+WINDOW_UM = 868.0
 TRACKING_ERROR_UM = 25.0
-REACH_UM = 770.0
+REACH_UM = 660.0
 # Grains for each mm2 of a very dusty plate, and how much light they take: e-folds of intensity.
 DUSTY = {"dust_per_mm2": (15.0, 40.0), "dust_absorbance": (1.0, 3.0), "dust_um": (5.0, 15.0)}
 # Depth below the plate's surface, radius and number of the grains on the underside.

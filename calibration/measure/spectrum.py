@@ -23,22 +23,24 @@ def power_spectrum_std(grey: NDArray[np.float64]) -> float:
     """Spread of the power spectrum of the image's vertical profile.
 
     The image is averaged along its rows, the profile of M values is smoothed with a Savitzky-Golay filter and
-    divided by its sum, and the standard deviation is taken of |F(f)|^2 over all M frequencies: 0 for a
-    profile that is one sharp line, about M^-0.5 for a uniform one. So a spot or line of light is in focus at
-    its minimum. Where a bright field lies behind the specimen, next to nothing is left of the effect. A black
-    image has 0.
+    divided by its Euclidean norm, and the standard deviation is taken of |F(f)|^2 over all M frequencies: 0
+    for a profile that is one sharp line, about M^0.5 for a uniform one. So a spot or line of light is in
+    focus at its minimum. Where a bright field lies behind the specimen, next to nothing is left of the
+    effect. A black image has 0.
 
-    The paper gives neither the filter's width nor its degree: 11 rows and 3 here, fewer in a lower image.
+    The paper normalises its images by the Euclidean norm before training; without that norm here, the measure
+    of a spot wider than some pixels is largest in focus. It gives neither the filter's width nor its degree:
+    11 rows and 3 here, fewer in a lower image.
     """
     profile = grey.mean(axis=1)
     window = min(SMOOTHED_ROWS, len(profile) - 1 + len(profile) % 2)
     if window > SMOOTHING_DEGREE:
         padded = np.pad(profile, window // 2, mode="edge")
         profile = np.convolve(padded, _smoothing(window), mode="valid")
-    total = float(profile.sum())
-    if total <= 0:
+    norm = float(np.linalg.norm(profile))
+    if norm <= 0:
         return 0.0
-    power = np.square(np.abs(np.fft.fft(profile / total)))
+    power = np.square(np.abs(np.fft.fft(profile / norm)))
     return float(power.std())
 
 
