@@ -48,6 +48,7 @@ class Rig(Closing):
     notice : 'SIMULATED' or 'REPLAYED', shown wherever a person looks; empty on hardware
     ideal : the subject without noise, where that can be rendered
     stage : what moves the specimen sideways, where there is one
+    imaging : the microscope's own camera, where focusing has one of its own
     """
 
     config: RigConfig
@@ -57,10 +58,13 @@ class Rig(Closing):
     notice: str = ""
     ideal: Ideal | None = None
     stage: XYStage | None = None
+    imaging: Camera | None = None
 
     def close(self) -> None:
-        """Release camera, stage and axis; closing twice is fine."""
+        """Release cameras, stage and axis; closing twice is fine."""
         self.camera.close()
+        if self.imaging is not None:
+            self.imaging.close()
         if self.stage is not None:
             self.stage.close()
         self.axis.close()
@@ -189,6 +193,10 @@ def open_rig(config: RigConfig, *, seed: int = 0, stack: Path | None = None) -> 
     if config.stage is not None and config.kind != "simulated":
         raise ConfigError(
             f"rig '{config.name}' is {config.kind}: stage is supported on simulated rigs only; remove it"
+        )
+    if config.imaging is not None and config.kind != "simulated":
+        raise ConfigError(
+            f"rig '{config.name}' is {config.kind}: imaging is supported on simulated rigs only; remove it"
         )
     if config.kind == "simulated":
         from hw.simulation.rig import open_simulated_rig
