@@ -1,0 +1,177 @@
+"""Everything that is measured of an axis with a still target, and what it means for the rig file."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from calibration.axis.backlash import Backlash, measure_backlash
+from calibration.axis.bench import Bench
+from calibration.axis.find import find_target, still_enough
+from calibration.axis.missed import MissedSteps, measure_missed_steps
+from calibration.axis.scale import Scale, measure_scale, scale_from_width
+from calibration.axis.settle import Settling, measure_settling
+from hw.calibration_record import Value
+from hw.rig import Rig
+
+__all__ = ["AxisPlan", "AxisReport", "characterise"]
+
+# Looks wait for so many settle times.
+SETTLES = 1.5
+
+
+@dataclass(frozen=True)
+class AxisPlan:
+    """How much is measured.
+
+    Attributes
+    ----------
+    centre_um, span_um : where to look for the target; by default the middle of the travel, and the rig's span
+    pairs : sweeps up and down, for the backlash
+    moves : short moves, for the settle time
+    trips : fast ones, for missed steps; 0 for none
+    far_steps : how far those go
+    spacer_um, spacer_sigma_um : thickness of the spacer for the scale; None for no scale
+    """
+
+    centre_um: float | None = None
+    span_um: float | None = None
+    pairs: int = 3
+    moves: int = 30
+    trips: int = 4
+    far_steps: float = 600.0
+    spacer_um: float | None = None
+    spacer_sigma_um: float = 0.0
+
+
+@dataclass(frozen=True)
+class AxisReport:
+    """What was measured, `None` for what was not.
+
+    Attributes
+    ----------
+    focus_steps : where the target was in focus
+    backlash, settling, missed, scale : the parts
+    width_um_per_step : scale that the width of the focus curve lets expect, within `width_factor`
+    troubles : what is wrong with the axis or its rig file, each with the next step
+    values : keys of the rig file and what they should be
+    """
+
+    focus_steps: float
+    backlash: Backlash
+    settling: Settling
+    missed: MissedSteps | None
+    scale: Scale | None
+    width_um_per_step: float
+    width_factor: float
+    troubles: tuple[str, ...]
+    values: dict[str, Value]
+
+    @property
+    def sound(self) -> bool:
+        """Whether no steps were missed."""
+        return self.missed is None or not (self.missed.at_speed or self.missed.gently)
+
+    def figures(self) -> dict[str, Value]:
+        """Return the numbers by name, for a JSON file and the rig file's record."""
+        backlash, settling, missed, scale = self.backlash, self.settling, self.missed, self.scale
+        return {
+            "focus_steps": round(self.focus_steps, 2),
+            "backlash_steps": round(backlash.backlash_steps, 3),
+            "backlash_sigma_steps": round(backlash.sigma_steps, 3),
+            "repeatability_steps": round(backlash.repeatability_steps, 3),
+            "drift_steps_s": round(backlash.drift_steps_s, 6),
+            "settle_s": round(settling.settle_s, 5),
+            "settle_low_s": round(settling.low_s, 5),
+            "settle_high_s": round(settling.high_s, 5),
+            "um_per_step": None if scale is None else round(scale.um_per_step, 5),
+            "um_per_step_sigma": None if scale is None else round(scale.sigma_um_per_step, 5),
+            "spacer_shift_steps": None if scale is None else round(scale.shift_steps, 3),
+            "um_per_step_from_width": round(self.width_um_per_step, 2),
+            "um_per_step_from_width_factor": self.width_factor,
+            "missed_steps_at_speed": None if missed is None else missed.at_speed,
+            "missed_steps_gently": None if missed is None else missed.gently,
+            "missed_steps_worst": None if missed is None else round(missed.worst_steps, 2),
+            "missed_steps_sigma": None if missed is None else round(missed.sigma_steps, 3),
+        }
+
+
+def characterise(
+    rig: Rig, plan: AxisPlan, rng: np.random.Generator, progress: Callable[[str], None] | None = None
+) -> AxisReport:
+    """Measure an axis.
+
+    Parameters
+    ----------
+    rig : opened from `calibration.axis.bench.without_a_preferred_side`
+    plan : how much
+    rng : says at which moments of the camera's beat the short moves begin
+    progress : called with what is being done
+
+    Raises
+    ------
+    StackError
+        No target, one that moves, or no room for the sweeps.
+    AxisFault, CameraStalled
+        A part fails.
+    """
+    bench = Bench(rig, progress)
+    focus = find_target(bench, plan.centre_um, plan.span_um)
+    still_enough(bench)
+    settling = measure_settling(bench, focus, rng, plan.moves)
+    bench.extra_rest_s = max(bench.extra_rest_s, SETTLES * settling.high_s)
+    backlash = measure_backlash(bench, focus, plan.pairs)
+    scatter = backlash.repeatability_steps
+    scale = None
+    if plan.spacer_um is not None:
+        scale = measure_scale(bench, focus, plan.spacer_um, plan.spacer_sigma_um, scatter)
+    missed = None
+    # Last, for afterwards the count may be wrong.
+    if plan.trips > 0:
+        missed = measure_missed_steps(
+            bench, focus, plan.far_steps, fast_trips=plan.trips, scatter_steps=scatter
+        )
+    expected, factor = scale_from_width(backlash.sweeps[0], rig.config.optics.dof_um)
+    values: dict[str, Value] = {}
+    if missed is None or not missed.gently:
+        values["axis.backlash_steps"] = round(backlash.backlash_steps, 2)
+        # Whoever waits for it must not wait too short.
+        values["axis.settle_s"] = math.ceil(settling.high_s * 1e3) / 1e3
+        if scale is not None:
+            values["axis.um_per_step"] = float(f"{scale.um_per_step:.4g}")
+    troubles = _troubles(rig, missed, scale, expected, factor)
+    return AxisReport(focus, backlash, settling, missed, scale, expected, factor, tuple(troubles), values)
+
+
+def _troubles(
+    rig: Rig, missed: MissedSteps | None, scale: Scale | None, expected: float, factor: float
+) -> list[str]:
+    axis = rig.config.axis
+    troubles = []
+    lost = 0.0 if missed is None else sum(t.lost_steps for t in missed.trips if t.significant)
+    off = f"the lens now stands {lost:+.0f} steps from where it is counted: home it, or confirm its position"
+    if missed is not None and missed.gently:
+        troubles.append(
+            "missed steps even in small hops, so that nothing else measured here can be trusted; more motor "
+            f"current, a lower axis.acceleration_steps_s2 ({axis.acceleration_steps_s2:g}), or an easier "
+            f"screw; {off}"
+        )
+    elif missed is not None and missed.at_speed:
+        troubles.append(
+            f"missed steps at full speed, {missed.worst_steps:+.1f} in one trip; lower "
+            f"axis.max_speed_steps_s ({axis.max_speed_steps_s:g}) or axis.acceleration_steps_s2 "
+            f"({axis.acceleration_steps_s2:g}), or give the motor more current; {off}"
+        )
+    if scale is not None and scale.shift_steps < 0:
+        troubles.append(
+            "the spacer raised the specimen and focus went down: the axis is inverted; "
+            "run 'wormfocus calibrate sign'"
+        )
+    say = axis.um_per_step if scale is None else scale.um_per_step
+    if not expected / factor <= say <= expected * factor:
+        troubles.append(
+            f"the focus curve is as wide as if a step were {expected:.2g} um, and axis.um_per_step is "
+            f"{say:g}; check the driver's microsteps and optics.dof_um, or measure the scale with --spacer-um"
+        )
+    return troubles
