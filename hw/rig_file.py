@@ -152,8 +152,8 @@ def _node_at(text: str, section: str) -> yaml.MappingNode:
 
 
 def _last_line(node: yaml.Node) -> int:
-    """Number of the last line that a node's values stand on; marks of a block reach past its comments."""
-    if isinstance(node, yaml.ScalarNode) or node.flow_style or not node.value:
+    """Return the last line that a node's values stand on; marks of a block reach past its comments."""
+    if not isinstance(node, yaml.CollectionNode) or node.flow_style or not node.value:
         return int(node.end_mark.line)
     last = node.value[-1]
     return _last_line(last[1] if isinstance(node, yaml.MappingNode) else last)

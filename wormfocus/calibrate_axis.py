@@ -28,7 +28,7 @@ def calibrate_axis(
     ] = None,
     spacer_sigma_um: Annotated[
         float, typer.Option(min=0, callback=finite, help="How well that is known, um.")
-    ] = 0.0,
+    ] = 3.0,
     centre_um: Annotated[
         float | None,
         typer.Option(callback=_finite_or_none, help="Where to look for the target; by default mid-travel."),

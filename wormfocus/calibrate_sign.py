@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from edge.bundle import Bundle
     from hw.config import RigConfig
 
+__all__ = ["judge_with"]
+
 SWEEPS = 4
 
 
@@ -79,7 +81,8 @@ def calibrate_sign(
         proofs = {Proof.network} if bundle else {p for p, value in given.items() if value is not None}
     if not proofs:
         raise ConfigError(
-            "calibrate sign: nothing to prove a direction by; give --bundle, --red-minus-blue-um or --spacer-um"
+            "calibrate sign: nothing to prove a direction by; give --bundle, --red-minus-blue-um or "
+            "--spacer-um"
         )
     if Proof.colours in proofs and apart is None:
         raise ConfigError(
@@ -94,7 +97,7 @@ def calibrate_sign(
     if Proof.network in proofs:
         loaded = load_bundle(bundle or "default")
         check_fits(loaded.card, config)
-        judge = _network(config, loaded)
+        judge = judge_with(config, loaded)
     means = Means(
         judge,
         apart if Proof.colours in proofs else None,
@@ -138,7 +141,7 @@ def calibrate_sign(
     return 0
 
 
-def _network(config: "RigConfig", bundle: "Bundle") -> "Judged":
+def judge_with(config: "RigConfig", bundle: "Bundle") -> "Judged":
     """Return what finds the subject in a frame and predicts its offset."""
     from calibration.axis.sides import Judgement
     from edge.bundle import Predictor, window_px

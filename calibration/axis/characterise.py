@@ -19,6 +19,8 @@ __all__ = ["AxisPlan", "AxisReport", "characterise"]
 
 # Looks wait for so many settle times.
 SETTLES = 1.5
+# A scale is changed when it is so many standard deviations from the rig file's.
+DIFFERS_SIGMAS = 2.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class AxisPlan:
     trips: int = 4
     far_steps: float = 600.0
     spacer_um: float | None = None
-    spacer_sigma_um: float = 0.0
+    spacer_sigma_um: float = 3.0
 
 
 @dataclass(frozen=True)
@@ -138,10 +140,15 @@ def characterise(
         values["axis.backlash_steps"] = round(backlash.backlash_steps, 2)
         # Whoever waits for it must not wait too short.
         values["axis.settle_s"] = math.ceil(settling.high_s * 1e3) / 1e3
-        if scale is not None:
+        # Another scale makes a kept position worthless: not for a difference that may be none.
+        if scale is not None and _differs(scale, rig.config.axis.um_per_step):
             values["axis.um_per_step"] = float(f"{scale.um_per_step:.4g}")
     troubles = _troubles(rig, missed, scale, expected, factor)
     return AxisReport(focus, backlash, settling, missed, scale, expected, factor, tuple(troubles), values)
+
+
+def _differs(scale: Scale, um_per_step: float) -> bool:
+    return abs(scale.um_per_step - um_per_step) > DIFFERS_SIGMAS * scale.sigma_um_per_step
 
 
 def _troubles(

@@ -86,9 +86,7 @@ def by_network(
     far = np.abs(away_um) > SIDE_DOF * dof_um
     sides = [int((far & (away_um * side > 0)).sum()) for side in (-1, 1)]
     if min(sides) < FEWEST_A_SIDE:
-        why = (
-            f"predictions at {sides[0]} places below focus and {sides[1]} above, not {FEWEST_A_SIDE} of each"
-        )
+        why = f"predictions at {sides[0]} places below and {sides[1]} above focus, not {FEWEST_A_SIDE} each"
         return Evidence("network", "not proven", 0.0, f"{count} predictions", why)
     slope, sigmas = _robust_slope(away_um, offset_um)
     agree = float((offset_um[far] * away_um[far] < 0).mean())
@@ -97,8 +95,8 @@ def by_network(
     implied = abs(slope) * um_per_step
     seen = (
         f"offset changes by {slope:+.2f} um per um of lens travel ({sigmas:.0f} sigma; -1 is right, +1 "
-        f"inverted); focus seen on the {'right' if right else 'wrong'} side at {share:.0%} of {int(far.sum())} places "
-        f"more than {SIDE_DOF:g} DOF away; as if a step were {implied:.2f} um"
+        f"inverted); focus seen on the {'right' if right else 'wrong'} side at {share:.0%} of "
+        f"{int(far.sum())} places more than {SIDE_DOF:g} DOF away; as if a step were {implied:.2f} um"
     )
     why = ""
     if sigmas < LEAST_SIGMAS:

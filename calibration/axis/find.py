@@ -124,8 +124,7 @@ def still_enough(bench: Bench) -> None:
 
 def _detail(pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Mean squared gradient in tiles of the frame, (rows, columns)."""
-    grey = luminance(pixels).astype(np.float32)
-    grey = cv2.GaussianBlur(grey, (0, 0), 1.5)
+    grey = np.asarray(cv2.GaussianBlur(luminance(pixels).astype(np.float32), (0, 0), 1.5))
     across, down = cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)
     side = max(8, max(grey.shape) // TILES_ACROSS)
     rows, columns = grey.shape[0] // side, grey.shape[1] // side

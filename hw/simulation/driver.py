@@ -25,8 +25,8 @@ class SimulatedStepDriver:
 
     Each pulse turns the motor by one step at the moment it is due; pulses that come faster than the motor's
     safe speed turn it by less. Pushed up, the lens sits at the motor's position; pushed down, `backlash`
-    above it. DIR set-up time and pulse width are kept, as a real driver needs them. With `inverted`, it turns the
-    other way than DIR asks for.
+    above it. DIR set-up time and pulse width are kept, as a real driver needs them. With `inverted`, it turns
+    the other way than DIR asks for.
 
     Parameters
     ----------
