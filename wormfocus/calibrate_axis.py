@@ -74,7 +74,12 @@ def calibrate_axis(
     figures = report.figures()
     if picture is not None:
         draw_axis(
-            picture, f"{title}: the focus axis", report.backlash, report.settling, report.missed, report.scale
+            picture,
+            f"{title}: the focus axis",
+            report.backlash,
+            report.settling,
+            [trips for trips in (report.control, report.fast) if trips is not None],
+            report.scale,
         )
     if json_file is not None:
         write_json(
@@ -89,16 +94,20 @@ def calibrate_axis(
 
 
 def _lines(report: "AxisReport", axis: "AxisConfig") -> list[str]:
-    backlash, settling, missed, scale = report.backlash, report.settling, report.missed, report.scale
-    lines = [
-        f"backlash {backlash.backlash_steps:.2f} ± {backlash.sigma_steps:.2f} steps "
-        f"(rig file: {axis.backlash_steps:g})",
-        f"repeatability {backlash.repeatability_steps:.2f} steps, drift "
-        f"{backlash.drift_steps_s * 60:+.2f} steps a minute",
-        f"settles in {settling.settle_s * 1e3:.1f} ms, between {settling.low_s * 1e3:.1f} and "
-        f"{settling.high_s * 1e3:.1f} (rig file: {axis.settle_s * 1e3:g})",
-    ]
-    if scale is not None:
+    lines = []
+    if (backlash := report.backlash) is not None:
+        lines += [
+            f"backlash {backlash.backlash_steps:.2f} ± {backlash.sigma_steps:.2f} steps "
+            f"(rig file: {axis.backlash_steps:g})",
+            f"repeatability {backlash.repeatability_steps:.2f} steps, drift "
+            f"{backlash.drift_steps_s * 60:+.2f} steps a minute",
+        ]
+    if (settling := report.settling) is not None:
+        lines.append(
+            f"settles in {settling.settle_s * 1e3:.1f} ms, between {settling.low_s * 1e3:.1f} and "
+            f"{settling.high_s * 1e3:.1f} (rig file: {axis.settle_s * 1e3:g})"
+        )
+    if (scale := report.scale) is not None:
         lines.append(
             f"{scale.um_per_step:.4g} ± {scale.sigma_um_per_step:.1g} um per step "
             f"(rig file: {axis.um_per_step:g})"
@@ -107,9 +116,10 @@ def _lines(report: "AxisReport", axis: "AxisConfig") -> list[str]:
         f"the focus curve's width lets expect {report.width_um_per_step:.2g} um per step, within a factor of "
         f"{report.width_factor:g}"
     )
-    if missed is None:
-        lines.append("missed steps: not tried")
-    else:
-        trips = ", ".join(f"{trip.kind} {trip.lost_steps:+.2f}" for trip in missed.trips)
-        lines.append(f"missed steps by trip: {trips} (± {missed.sigma_steps:.2f})")
+    for kind, missed in (("in small hops", report.control), ("at full speed", report.fast)):
+        if missed is None:
+            lines.append(f"steps lost by trips {kind}: not tried")
+        else:
+            trips = ", ".join(f"{trip.lost_steps:+.2f}" for trip in missed.trips)
+            lines.append(f"steps lost by trips {kind}: {trips} (± {missed.sigma_steps:.2f})")
     return lines

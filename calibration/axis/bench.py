@@ -19,7 +19,7 @@ __all__ = ["Bench", "Channel", "Sweep", "without_a_preferred_side"]
 
 Channel = Literal["luminance", "red", "green", "blue"]
 
-POLL_S = 0.002
+POLL_S = 0.005
 # A move may take this many times as long as planned, and a second more, before it counts as failed.
 MOVE_SLACK = 2.0
 # Gentle hops reach this share of the axis's top speed: what is lost at speed is not lost by them.
@@ -109,10 +109,11 @@ class Bench:
         self.rig.axis.move_to(steps)
         self._wait()
 
-    def creep(self, steps: float) -> None:
-        """Move gently, in hops."""
+    def creep(self, steps: float, hop_steps: int | None = None) -> None:
+        """Move gently, in hops of `hop_steps` or the usual ones."""
+        hop = self.hop_steps if hop_steps is None else hop_steps
         while (left := steps - self.rig.axis.target_steps) != 0:
-            self.go(self.rig.axis.target_steps + math.copysign(min(abs(left), self.hop_steps), left))
+            self.go(self.rig.axis.target_steps + math.copysign(min(abs(left), hop), left))
 
     def look(self, count: int = 1, extra_rest_s: float | None = None) -> list[Frame]:
         """Return frames whose exposures began after the lens has rested `extra_rest_s` longer.

@@ -44,9 +44,9 @@ def check_picture(path: Path | None) -> None:
 def draw_axis(
     path: Path,
     title: str,
-    backlash: Backlash,
-    settling: Settling,
-    missed: MissedSteps | None,
+    backlash: Backlash | None,
+    settling: Settling | None,
+    missed: Sequence[MissedSteps],
     scale: Scale | None,
 ) -> None:
     """Draw what `calibrate axis` has measured, one panel for each number.
@@ -55,7 +55,8 @@ def draw_axis(
     ----------
     path : of the PNG file
     title : what was measured
-    backlash, settling, missed, scale : None where it was not measured
+    backlash, settling, scale : None where it was not measured
+    missed : trips of every speed that was tried
     """
     from matplotlib.figure import Figure
 
@@ -95,7 +96,10 @@ def draw_direction(
     _save(figure, path)
 
 
-def _draw_backlash(panel: "Axes", found: Backlash) -> None:
+def _draw_backlash(panel: "Axes", found: Backlash | None) -> None:
+    if found is None:
+        _not_measured(panel, "backlash")
+        return
     for sweep, shift in zip(found.sweeps, found.shifts.shift, strict=True):
         top = sweep.luminance.max()
         colour = UP if sweep.upward else DOWN
@@ -117,7 +121,10 @@ def _middle(found: Backlash) -> float:
     return float(np.mean(tops))
 
 
-def _draw_settling(panel: "Axes", found: Settling) -> None:
+def _draw_settling(panel: "Axes", found: Settling | None) -> None:
+    if found is None:
+        _not_measured(panel, "settle time")
+        return
     moved = found.change > found.threshold
     for mask, colour, label in ((moved, DOWN, "shakes"), (~moved, UP, "stands still")):
         panel.semilogy(found.after_s[mask] * 1e3, found.change[mask], "o", ms=3, color=colour, label=label)
@@ -129,26 +136,23 @@ def _draw_settling(panel: "Axes", found: Settling) -> None:
     panel.set_title(f"settles in {found.settle_s * 1e3:.1f} ms ({found.moves} moves)", fontsize="medium")
 
 
-def _draw_missed(panel: "Axes", found: MissedSteps | None) -> None:
-    if found is None:
-        _not_measured(panel, "missed steps")
-        return
-    for number, trip in enumerate(found.trips, 1):
-        colour = DOWN if trip.significant else (GREY if trip.kind == "gentle" else UP)
+def _draw_missed(panel: "Axes", found: Sequence[MissedSteps]) -> None:
+    trips = [trip for one in found for trip in one.trips]
+    for number, trip in enumerate(trips, 1):
+        colour = DOWN if trip.significant else (GREY if trip.speed == "gentle" else UP)
         panel.bar(number, trip.lost_steps, color=colour)
         panel.annotate(
             f"{trip.lost_steps:+.2f}", (number, trip.lost_steps), (0, 3 if trip.lost_steps >= 0 else -12),
             textcoords="offset points", ha="center", fontsize="small",
         )  # fmt: skip
     panel.axhline(0, color=INK, lw=0.8)
-    least = max(1.0, *(abs(trip.lost_steps) for trip in found.trips)) * 1.3
-    panel.set_ylim(-least, least)
-    panel.set_xticks(
-        range(1, len(found.trips) + 1), [f"{trip.kind}\nto {trip.to_steps:+.0f}" for trip in found.trips]
-    )
+    most = max(1.0, *(abs(trip.lost_steps) for trip in trips)) * 1.3
+    panel.set_ylim(-most, most)
+    panel.set_xticks(range(1, len(trips) + 1), [f"{trip.speed}\nto {trip.to_steps:+.0f}" for trip in trips])
     panel.set_ylabel("steps lost by a trip there and back")
-    said = "MISSED STEPS" if found.at_speed or found.gently else "no missed steps"
-    panel.set_title(said, fontsize="medium")
+    panel.set_title(
+        "MISSED STEPS" if any(one.found for one in found) else "no missed steps", fontsize="medium"
+    )
 
 
 def _draw_scale(panel: "Axes", found: Scale | None) -> None:

@@ -92,8 +92,9 @@ def measure_settling(bench: Bench, focus_steps: float, rng: np.random.Generator,
     change: list[float] = []
     for number, phase in enumerate(phases, 1):
         bench.say(f"short move {number} of {moves}")
-        bench.go(away - bench.run_up_steps)
-        bench.go(away)
+        # Gently, for the lens has to come back to where it was.
+        bench.creep(away - bench.run_up_steps)
+        bench.creep(away)
         clock.sleep(float(phase) / camera.fps)
         command_s = clock.now()
         bench.go(focus_steps)
