@@ -40,9 +40,11 @@ def main() -> None:
     if options.json and options.json.exists():
         rows = json.loads(options.json.read_text(encoding="utf-8"))["rows"]
     done = {(row["case"], row["seed"]) for row in rows}
-    for case in options.cases:
-        for seed in range(options.seeds or SEEDS[case]):
-            if (case, seed) not in done:
+    numbers = {case: options.seeds or SEEDS[case] for case in options.cases}
+    # Seed by seed, so that a run that was interrupted has seen every case.
+    for seed in range(max(numbers.values())):
+        for case in options.cases:
+            if seed < numbers[case] and (case, seed) not in done:
                 row = {"case": case, "seed": seed, **CASES[case](seed)}
                 print(json.dumps(row), flush=True)
                 rows.append(row)

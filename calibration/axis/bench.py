@@ -126,8 +126,8 @@ class Bench:
         rig, camera = self.rig, self.rig.config.camera
         extra_rest_s = self.extra_rest_s if extra_rest_s is None else extra_rest_s
         since_s = rig.clock.now() + extra_rest_s
-        # Asked for later, the camera has newer frames to give, and none has to be thrown away.
-        rig.clock.sleep(extra_rest_s + camera.exposure_s + camera.latency_frames / camera.fps)
+        # Asked only then, the camera's newest frame began after the rest, and none has to be thrown away.
+        rig.clock.sleep(extra_rest_s + camera.exposure_s + (camera.latency_frames + 1) / camera.fps)
         end_s = rig.clock.now() + camera.stall_timeout_s + (camera.latency_frames + 2 + count) / camera.fps
         frames = []
         for frame in self._frames:
