@@ -82,15 +82,19 @@ def record_calibration(
         found=dict(found),
     )
     entry = record.model_dump(mode="python")
-    edited = text
-    for key, value in values.items():
-        edited = _with_value(edited, key, value)
-    edited = _with_entry(edited, entry)
     for key, value in values.items():
         section, _, name = key.rpartition(".")
         _section(before, section)[name] = value
     before[HISTORY] = [*(before.get(HISTORY) or []), entry]
-    if _loaded(edited) != before:
+    try:
+        edited = text
+        for key, value in values.items():
+            edited = _with_value(edited, key, value)
+        edited = _with_entry(edited, entry)
+        safe = yaml.safe_load(edited) == before
+    except yaml.YAMLError:
+        safe = False
+    if not safe:
         wanted = ", ".join(f"{key}: {_scalar(value)}" for key, value in values.items())
         raise ConfigError(f"{path}: its layout cannot be edited safely; write it in by hand: {wanted}")
     _replace(path, edited)
@@ -185,13 +189,6 @@ def _value_at(data: dict[str, Any], key: str) -> Value:
     section, _, name = key.rpartition(".")
     value: Value = _section(data, section).get(name)
     return value
-
-
-def _loaded(text: str) -> object:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return None
 
 
 def _replace(path: Path, text: str) -> None:
