@@ -19,6 +19,7 @@ __all__ = [
     "Out",
     "Picture",
     "calibrate",
+    "forget_position",
     "open_for_calibration",
     "write_results",
 ]
@@ -110,6 +111,13 @@ def write_results(
     for key, change in record.changed.items():
         print(f"{target}: {key}: {change.now} (was {change.before})")
     print(f"{target}: record of {record.date:%Y-%m-%d %H:%M} UTC added to its 'calibration' section")
+
+
+def forget_position(config: "RigConfig") -> None:
+    """Forget the kept position of an axis that has lost steps or was turned round, after it is closed."""
+    kept = config.axis.drive.position_file
+    if kept is not None:
+        kept.expanduser().unlink(missing_ok=True)
 
 
 def _operator(before: Callable[[], None], after: Callable[[], None]) -> Callable[[float], None]:

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wormfocus.autofocus import finite, write_json
-from wormfocus.calibrate import DryRun, Out, Picture, calibrate, open_for_calibration, write_results
+from wormfocus.calibrate import (
+    DryRun,
+    Out,
+    Picture,
+    calibrate,
+    forget_position,
+    open_for_calibration,
+    write_results,
+)
 
 if TYPE_CHECKING:
     from calibration.axis.characterise import AxisReport
@@ -90,6 +98,8 @@ def calibrate_axis(
             },
         )  # fmt: skip
     write_results(rig, target, "calibrate axis", report.values, figures, notice)
+    if not report.sound:
+        forget_position(config)
     return 0 if report.sound else 1
 
 

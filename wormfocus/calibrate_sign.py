@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wormfocus.autofocus import finite, write_json
-from wormfocus.calibrate import DryRun, Out, Picture, calibrate, open_for_calibration, write_results
+from wormfocus.calibrate import (
+    DryRun,
+    Out,
+    Picture,
+    calibrate,
+    forget_position,
+    open_for_calibration,
+    write_results,
+)
 
 if TYPE_CHECKING:
     from calibration.axis.sides import Judged
@@ -137,6 +145,8 @@ def calibrate_sign(
         rig, target, "calibrate sign", {"axis.invert_direction": not now} if turned else {}, found, notice
     )
     if turned:
+        if target is not None:
+            forget_position(config)
         print(f"{title}: positions count the other way from now on: home the axis, or confirm its position")
     return 0
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from hw.config import load_rig
+from hw.position_file import KeptPosition, PositionFile
 from hw.rig_file import rig_text
 from wormfocus.command import main
 
@@ -96,6 +97,26 @@ def test_axis_writes_what_it_measured_with_the_old_values(
     assert found["values"]["axis.backlash_steps"] == rig.axis.backlash_steps
     assert found["missed_steps_at_speed"] is False
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_missed_steps_are_told_and_the_position_is_no_longer_kept(
+    rig_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = tmp_path / "position.json"
+    PositionFile(kept).write(KeptPosition(um_per_step=5, motor_steps=0, lens_steps=0, trusted=True))
+    data = yaml.safe_load(rig_file.read_text(encoding="utf-8"))
+    data["axis"]["drive"] = {"position_file": str(kept)}
+    data["simulation"]["axis"] |= {"safe_speed_steps_s": 60, "missed_share": 0.05}
+    rig_file.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    before, picture = rig_file.read_text(encoding="utf-8"), tmp_path / "axis.png"
+    arguments = ["calibrate", "axis", "--rig", str(rig_file), "--dry-run", "--picture", str(picture)]
+    assert main(arguments) == 1
+    said = capsys.readouterr().out
+    assert "TROUBLE: missed steps even in small hops" in said
+    assert "would set" not in said
+    assert not kept.exists()
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert rig_file.read_text(encoding="utf-8") == before
 
 
 def test_bad_input_is_refused_in_one_line_before_anything_moves(
