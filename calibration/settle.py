@@ -1,0 +1,198 @@
+"""How long an image takes to come to rest after a move of the lens, seen in the images themselves."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.acquire import move_and_rest
+from hw.errors import CameraStalled
+from hw.frame import Frame
+from hw.rig import Rig
+
+__all__ = ["NotMeasurable", "Settle", "change_settles", "measure_settle"]
+
+MOVES = 7
+"""Moves that are watched; the camera's beat meets each of them in another phase."""
+
+MOVE_DOF = 1.0
+"""Length of such a move, DOF: longer than between two planes, so that no stack waits too short."""
+
+FRAMES = 16
+"""Frames watched after a move; the second half of them says what no change looks like."""
+
+LEAST_WATCH_S = 0.5
+"""They are watched for so long at least, s."""
+
+SIGMAS = 4.0
+"""A change stands out from those of an image at rest by so many of their deviations."""
+
+LEAST_RISE = 0.05
+"""And by this share of them, since few frames say little about their deviation."""
+
+VISIBLE = 3.0
+"""A move must change the image by this many times what stands out, or it was not seen."""
+
+WIDTH_PX = 256
+"""Images are compared at about this width: less noise, and shakes of a pixel do not matter."""
+
+
+class NotMeasurable(Exception):
+    """The images do not say when the lens rests; the message says why."""
+
+
+@dataclass(frozen=True)
+class Settle:
+    """A measured settle time.
+
+    Attributes
+    ----------
+    settle_s : from the motor's last step to the first exposure that differs no more from the next than
+        images at rest do: the median over the moves, each of which is up to a frame too long
+    moves : number of moves that it comes from
+    frame_s : time between two frames
+    resolves_um : a lens that is still this far from its place would have been noticed, um
+    """
+
+    settle_s: float
+    moves: int
+    frame_s: float
+    resolves_um: float
+
+
+def measure_settle(rig: Rig, low_steps: float) -> Settle:
+    """Move the lens up again and again, and see when the image comes to rest.
+
+    The moves begin at `low_steps`, one DOF each, approached as the planes of a stack are. A subject that
+    moves of itself is no hindrance as long as it moves all the time: what counts is the change above that of
+    the later frames.
+
+    Parameters
+    ----------
+    rig : open and homed, the lens somewhere
+    low_steps : where the moves begin; one DOF above it must lie within the limits, and the run-up below it
+
+    Returns
+    -------
+    Settle
+
+    Raises
+    ------
+    NotMeasurable
+        The image does not change with the lens, or never comes to rest.
+    AxisFault, CameraStalled
+        As `acquire_stack`.
+    """
+    high_steps = low_steps + MOVE_DOF * rig.config.optics.dof_um / rig.axis.um_per_step
+    run_up = 2 * rig.config.axis.backlash_steps
+    frames = rig.camera.frames()
+    waits, resolved = [], []
+    frame_s = 1 / rig.config.camera.fps
+    watch_s = max(LEAST_WATCH_S, FRAMES * frame_s)
+    for number in range(MOVES):
+        if run_up > 0 or number:
+            move_and_rest(rig, low_steps - run_up)
+        move_and_rest(rig, low_steps)
+        before = _small(_first_from(rig, frames, rig.clock.now()).pixels)
+        rig.axis.move_to(high_steps)
+        seen = _watch(rig, frames, watch_s)
+        stop_s = _stop_s(rig, seen[0].exposure_start_s)
+        after = [frame for frame in seen if frame.exposure_start_s >= stop_s]
+        pictures = [_small(frame.pixels) for frame in after]
+        changes = _changes(pictures)
+        first, threshold, floor = change_settles(changes)
+        move = float(np.abs(pictures[-1] - before).mean())
+        if move - floor < VISIBLE * (threshold - floor):
+            raise NotMeasurable(
+                "a move of the lens does not change the image by more than its noise; measure where "
+                "something is near focus"
+            )
+        if first > len(changes) // 2:
+            raise NotMeasurable(
+                f"the image still changes {after[first].exposure_start_s - stop_s:.2g} s after a move; look "
+                "for a shaking table, a loose lens or a restless subject"
+            )
+        waits.append(after[first].exposure_start_s - stop_s)
+        share = (threshold - floor) / (move - floor)
+        resolved.append(share * MOVE_DOF * rig.config.optics.dof_um)
+    return Settle(float(np.median(waits)), MOVES, frame_s, float(np.median(resolved)))
+
+
+def change_settles(changes: NDArray[np.float64]) -> tuple[int, float, float]:
+    """Find from where on a series of changes is like its second half.
+
+    Parameters
+    ----------
+    changes : (N,) from each frame to the next
+
+    Returns
+    -------
+    first : index from which on no change stands out
+    threshold : above which a change stands out
+    floor : the usual change
+    """
+    late = changes[len(changes) // 2 :]
+    floor = float(np.median(late))
+    deviation = 1.4826 * float(np.median(np.abs(late - floor)))
+    threshold = floor + max(SIGMAS * deviation, LEAST_RISE * floor)
+    # An outlier among the late ones is the subject's own; the lens has only one time to come to rest.
+    standing = np.flatnonzero(changes[: len(changes) // 2 + 1] > threshold)
+    return (int(standing[-1]) + 1 if len(standing) else 0), threshold, floor
+
+
+def _watch(rig: Rig, frames: Iterator[Frame], seconds: float) -> list[Frame]:
+    """Return all frames from now until so long after the lens rests."""
+    seen: list[Frame] = []
+    config = rig.config.camera
+    travel_s = 10 * (abs(rig.axis.target_steps - rig.axis.position_steps) + 1)
+    give_up_s = rig.clock.now() + seconds + travel_s / rig.config.axis.max_speed_steps_s + 10
+    rests_s = None
+    for frame in frames:
+        seen.append(frame)
+        if rests_s is None and not rig.axis.moving:
+            rests_s = rig.clock.now()
+        if rests_s is not None and frame.exposure_start_s >= rests_s + seconds:
+            return seen
+        if rig.clock.now() > give_up_s:
+            break
+    raise CameraStalled(
+        f"the camera did not see the lens at rest for {seconds:g} s at {config.fps:g} frames/s; check both"
+    )
+
+
+def _first_from(rig: Rig, frames: Iterator[Frame], start_s: float) -> Frame:
+    end_s = start_s + rig.config.camera.stall_timeout_s + 10 / rig.config.camera.fps
+    for frame in frames:
+        if frame.exposure_start_s >= start_s:
+            return frame
+        if rig.clock.now() > end_s:
+            break
+    raise CameraStalled("the camera delivered no new frame in time; check its connection")
+
+
+def _stop_s(rig: Rig, early_s: float) -> float:
+    """When the motor made its last step, to a millisecond, by the axis's history."""
+    final = rig.axis.position_steps
+    moving_s, still_s = early_s, rig.clock.now()
+    while still_s - moving_s > 1e-3:
+        middle = (moving_s + still_s) / 2
+        if abs(rig.axis.position_at(middle) - final) > 1e-3:
+            moving_s = middle
+        else:
+            still_s = middle
+    return still_s
+
+
+def _small(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    factor = max(1, pixels.shape[1] // WIDTH_PX)
+    size = (max(1, pixels.shape[1] // factor), max(1, pixels.shape[0] // factor))
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def _changes(pictures: list[NDArray[np.float32]]) -> NDArray[np.float64]:
+    """Mean absolute difference from each picture to the next."""
+    pairs = zip(pictures, pictures[1:], strict=False)
+    return np.array([float(np.abs(b - a).mean()) for a, b in pairs])
