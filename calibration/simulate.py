@@ -16,7 +16,8 @@ from calibration.stack import STACK_SUFFIX, ZStack, write_stack
 from calibration.truth import sharpest_position
 from hw.config import RigConfig
 from hw.errors import ConfigError, StackError
-from hw.simulation.rig import simulation_section
+from hw.simulation.rig import sample_of, simulation_section, worm_section
+from hw.simulation.sample import Sample
 from hw.simulation.scene import Region, Scene
 
 __all__ = ["SimulatedStack", "StackPlan", "rig_sha256", "simulate_stack", "simulate_stacks"]
@@ -36,8 +37,9 @@ class StackPlan:
     ----------
     planes : number of lens positions, one drawn in each equal part of the range
     range_um : offsets lie between plus and minus this
-    window_um : side of the square window that follows the worm; None for full frames
-    binned : camera pixels are averaged to the simulator's grid, which keeps files small
+    window_um : side of the square window that follows the worm; None for full frames, which rigs that follow
+        no worm always give
+    binned : camera pixels are averaged to the simulator's grid, which keeps files small; so is this
     """
 
     planes: int
@@ -63,7 +65,9 @@ def simulate_stack(rig: RigConfig, plan: StackPlan, seed: int) -> tuple[ZStack, 
     StackError
         The noise-free focus curve of this specimen has no peak near its mid-height.
     """
-    simulation = simulation_section(rig)
+    if (sample := sample_of(rig, seed=seed)) is not None:
+        return _sample_stack(rig, plan, sample, seed)
+    simulation = worm_section(rig)
     rng = np.random.default_rng([seed, 1])
     extent = (rig.camera.width_px, rig.camera.height_px)
     if plan.window_um is not None:
@@ -119,6 +123,37 @@ def simulate_stack(rig: RigConfig, plan: StackPlan, seed: int) -> tuple[ZStack, 
     return stack, label
 
 
+def _sample_stack(rig: RigConfig, plan: StackPlan, sample: Sample, seed: int) -> tuple[ZStack, Label]:
+    """Render a stack of a still sample, at a place of the stage and a time of its drift that are drawn."""
+    rng = np.random.default_rng([seed, 1])
+    place = (0.0, 0.0)
+    if (c := rig.stage) is not None:
+        place = (float(rng.uniform(c.min_x_um, c.max_x_um)), float(rng.uniform(c.min_y_um, c.max_y_um)))
+    measure = MEASURES[DEFAULT_MEASURE]
+    true_um = sample.focus_um(0.0, place)
+    method = "known by construction"
+    if true_um is None:
+        true_um = sharpest_position(
+            lambda z: measure(sample.intensity(0.0, place, z)), sample.plane_um(0.0, place), rig.optics.dof_um
+        )
+        method = f"noise-free {DEFAULT_MEASURE}"
+    # Focus lies anywhere on the axis, so that a position tells nothing.
+    focus_um = float(rng.uniform(-1, 1)) * plan.range_um
+    edges = np.linspace(-plan.range_um, plan.range_um, plan.planes + 1)
+    positions = focus_um + rng.uniform(edges[:-1], edges[1:])
+    images = np.stack(
+        [
+            sample.sensor.develop(
+                sample.intensity(0.0, place, float(z) - focus_um + true_um), 1, binned=False
+            )
+            for z in positions
+        ]
+    )
+    notes = {"rig": rig.name, "seed": str(seed), "simulated": "yes"}
+    stack = ZStack(images, positions, rig.optics.um_per_px, specimen=f"{rig.name}-{seed}", notes=notes)
+    return stack, Label(focus_um, 0.0, method, {"seed": str(seed)})
+
+
 def simulate_stacks(
     rig: RigConfig, plan: StackPlan, seeds: range, folder: Path, *, workers: int = 1
 ) -> Iterator[SimulatedStack]:
@@ -163,8 +198,8 @@ def simulate_stacks(
 
 
 def rig_sha256(rig: RigConfig) -> str:
-    """SHA-256 of everything that a rig file says, whatever its layout."""
-    text = json.dumps(rig.model_dump(mode="json"), sort_keys=True)
+    """SHA-256 of everything that a rig file says, whatever its layout; keys at their defaults say nothing."""
+    text = json.dumps(rig.model_dump(mode="json", exclude_defaults=True), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 

@@ -83,6 +83,8 @@ def true_focus(rig: Rig) -> Callable[[Frame], float | None] | None:
 
     def focus(frame: Frame) -> float | None:
         t = frame.mid_exposure_s
+        if (known := ideal.focus_um(t)) is not None:
+            return (known - ideal.lens_error_um(t)) / um_per_step
         period = int(t / REFRESH_S)
         if period not in offsets:
             middle = (period + 0.5) * REFRESH_S

@@ -9,6 +9,7 @@ from typing import Any
 
 from edge.bundle import FocusCard, Parity
 from hw.config import RigConfig
+from hw.simulation.config import SimulationConfig
 
 __all__ = ["model_card", "spread"]
 
@@ -209,7 +210,7 @@ def _limits(card: FocusCard, rig: RigConfig | None) -> list[str]:
         simulated.append(
             "- It was never shown an image of a real microscope: every figure here is simulated."
         )
-    if rig is not None and rig.simulation is not None:
+    if rig is not None and isinstance(rig.simulation, SimulationConfig):
         optics = rig.simulation.optics
         simulated.append(
             f"- The simulator samples the condenser with {optics.source_points} points, or "

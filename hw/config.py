@@ -18,7 +18,8 @@ from hw.gpio.config import GpioConfig
 from hw.picamera.config import PicameraConfig
 from hw.picamera.layout import lay_out
 from hw.section import Section
-from hw.simulation.config import SimulationConfig
+from hw.simulation.families import SimulationSection
+from hw.stage import StageConfig
 
 __all__ = [
     "AxisConfig",
@@ -144,12 +145,13 @@ class RigConfig(Section):
     optics: OpticsConfig
     camera: CameraConfig
     axis: AxisConfig
+    stage: StageConfig | None = None
     gpio: GpioConfig | None = None
     picamera: PicameraConfig | None = None
     tracking: TrackingConfig = TrackingConfig()
     control: ControlConfig = ControlConfig()
     replay: ReplayConfig | None = None
-    simulation: SimulationConfig | None = None
+    simulation: SimulationSection | None = None
 
     @model_validator(mode="after")
     def _picture_fits_the_sensor(self) -> "RigConfig":

@@ -13,6 +13,7 @@ from hw.camera import Camera
 from hw.clock import Clock
 from hw.config import CameraConfig, RigConfig
 from hw.errors import ConfigError
+from hw.stage import XYStage
 
 __all__ = ["AxisAlone", "CameraAlone", "Ideal", "Rig", "open_axis", "open_camera", "open_rig"]
 
@@ -25,6 +26,12 @@ class Ideal(Protocol):
 
     def plane_um(self, t: float) -> float:
         """Lens position in um that focuses the subject's mid-height by geometrical optics at time `t` (s)."""
+
+    def focus_um(self, t: float) -> float | None:
+        """Lens position in um of true focus at time `t` (s), where it is known by construction.
+
+        None where it is to be found: where `render` peaks in the default measure.
+        """
 
     def lens_error_um(self, t: float) -> float:
         """How far the lens really is from where the axis believes it at time `t`, um."""
@@ -40,6 +47,7 @@ class Rig:
     clock, camera, axis : the parts
     notice : 'SIMULATED' or 'REPLAYED', shown wherever a person looks; empty on hardware
     ideal : the subject without noise, where that can be rendered
+    stage : what moves the specimen sideways, where there is one
     """
 
     config: RigConfig
@@ -48,10 +56,13 @@ class Rig:
     axis: FocusAxis
     notice: str = ""
     ideal: Ideal | None = None
+    stage: XYStage | None = None
 
     def close(self) -> None:
-        """Release camera and axis; closing twice is fine."""
+        """Release camera, stage and axis; closing twice is fine."""
         self.camera.close()
+        if self.stage is not None:
+            self.stage.close()
         self.axis.close()
 
     def __enter__(self) -> Self:
@@ -199,6 +210,10 @@ def open_rig(config: RigConfig, *, seed: int = 0, stack: Path | None = None) -> 
         raise ConfigError(
             f"rig '{config.name}' is {config.kind}: picamera is the section of a real camera, and this "
             "rig has none; remove it"
+        )
+    if config.stage is not None and config.kind != "simulated":
+        raise ConfigError(
+            f"rig '{config.name}' is {config.kind}: stage is supported on simulated rigs only; remove it"
         )
     if config.kind == "simulated":
         from hw.simulation.rig import open_simulated_rig

@@ -4,10 +4,10 @@ A value given as `[low, high]` is drawn anew, uniformly, for every seed: the sec
 rigs and specimens, one seed one of them.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import AfterValidator, Discriminator, Field, Tag, field_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from hw.section import Section
 
@@ -61,12 +61,6 @@ def _a_share(value: ValueOrRange) -> ValueOrRange:
     return value
 
 
-def _of_air(value: ValueOrRange) -> ValueOrRange:
-    if np.max(value) >= 1:
-        raise ValueError("must be less than 1: the simulated objective works in air")
-    return value
-
-
 Spread = Annotated[
     Annotated[float, Tag("value")] | Annotated[tuple[float, float], Tag("range")],
     Discriminator(_form),
@@ -97,7 +91,10 @@ class BandConfig(Section):
 class SimulatedOpticsConfig(Section):
     """Objective and condenser."""
 
-    na: Annotated[PositiveSpread, AfterValidator(_of_air)]
+    immersion_index: Annotated[float, Field(ge=1)] = Field(
+        1.0, description="Refractive index between specimen and objective: 1 for air, 1.515 for oil."
+    )
+    na: PositiveSpread
     coherence: NonNegativeSpread = Field(description="Condenser aperture as a share of the objective's.")
     source_points: PositiveInt = Field(
         description="Fewest points that the condenser aperture is sampled with."
@@ -114,6 +111,16 @@ class SimulatedOpticsConfig(Section):
         0.0, description="Share of each band that each of the other two channels sees."
     )
     grid_px: PositiveInt = Field(1, description="Camera pixels per point of the grid fields are computed on.")
+
+    @field_validator("na")
+    @classmethod
+    def _within_the_medium(cls, value: ValueOrRange, info: ValidationInfo) -> ValueOrRange:
+        index = info.data.get("immersion_index", 1.0)
+        if np.max(value) >= index:
+            raise ValueError(
+                f"must be less than immersion_index, {index:g}: no aperture in that medium is wider"
+            )
+        return value
 
 
 class BulbConfig(Section):
@@ -279,8 +286,9 @@ class SimulatedAxisConfig(Section):
 
 
 class SimulationConfig(Section):
-    """The whole section."""
+    """The whole section of a rig that follows a worm."""
 
+    specimen: Literal["worm"] = "worm"
     optics: SimulatedOpticsConfig
     worm: WormConfig
     plate: PlateConfig

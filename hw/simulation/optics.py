@@ -4,14 +4,14 @@ Abbe's method: every point of the condenser aperture lights the specimen with a 
 makes a coherent image through the objective's pupil, and the images add in intensity:
 
     I(x) = sum_s w_s | F^-1{ O(f) P(f - f_s) } |^2 ,
-    P(f) = circ(|f| lambda / NA) exp(i k [ z (sqrt(1 - (lambda f)^2) - 1) + W040 (lambda f / NA)^4 ])
+    P(f) = circ(|f| lambda / NA) exp(i k [ z (sqrt(n^2 - (lambda f)^2) - n) + W040 (lambda f / NA)^4 ])
 
-with O the spectrum of the wave leaving the specimen under axial light, f_s the source point's spatial
-frequency and z the defocus, counted from the specimen's top slice along the light (Born & Wolf, Principles of
-Optics, 7th ed., sections 9.5 and 10.6; Goodman, Introduction to Fourier Optics, 3rd ed., section 6.4 for
-aberrations as pupil phases). A thick specimen is a few thin slices with free space between them (multi-slice,
-Cowley & Moodie 1957). Tilting the light is taken to shift the exit spectrum, which holds while thickness
-times condenser aperture is below the resolution.
+with n the refractive index between specimen and objective, O the spectrum of the wave leaving the specimen
+under axial light, f_s the source point's spatial frequency and z the defocus, counted from the specimen's top
+slice along the light (Born & Wolf, Principles of Optics, 7th ed., sections 9.5 and 10.6; Goodman,
+Introduction to Fourier Optics, 3rd ed., section 6.4 for aberrations as pupil phases). A thick specimen is a
+few thin slices with free space between them (multi-slice, Cowley & Moodie 1957). Tilting the light is taken
+to shift the exit spectrum, which holds while thickness times condenser aperture is below the resolution.
 
 The sum over source points stands for an integral over the condenser aperture. Defocus moves the images of
 neighbouring points apart, in proportion to itself, while the detail in each widens with its root: the number
@@ -117,6 +117,7 @@ class Lens:
     """
 
     def __init__(self, config: SimulatedOpticsConfig, grid_um: float, rng: np.random.Generator) -> None:
+        self.index = config.immersion_index
         self.na = draw(rng, config.na)
         self.coherence = draw(rng, config.coherence)
         self.spherical_um = draw(rng, config.spherical_waves) * SPHERICAL_REFERENCE_UM
@@ -146,7 +147,8 @@ class Lens:
             wave = slices[0].transmission(number, band.wavelength_um)
             for lower, upper in pairwise(slices):
                 gap = upper.height_um - lower.height_um
-                wave = propagate(wave, gap, band.wavelength_um, self.grid_um)
+                # In a medium the wave is shorter.
+                wave = propagate(wave, gap, band.wavelength_um / self.index, self.grid_um)
                 wave *= upper.transmission(number, band.wavelength_um)
             spectra.append(np.pad(np.fft.fftshift(_fft(wave)), pad))
         return ExitWave((shape[0], shape[1]), spectra, pad)
@@ -207,7 +209,7 @@ class Lens:
         squared = np.where(inside, squared, 0)
         k = 2 * math.pi / wavelength
         return _Pupil(
-            (k * (np.sqrt(1 - squared) - 1)).astype(np.float32),
+            (k * (np.sqrt(self.index**2 - squared) - self.index)).astype(np.float32),
             (k * self.spherical_um * (squared / self.na**2) ** 2).astype(np.float32),
             inside.astype(np.float32),
         )

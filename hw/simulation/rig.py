@@ -8,17 +8,19 @@ from hw.errors import ConfigError
 from hw.rig import AxisAlone, Rig
 from hw.simulation.camera import SimulatedCamera
 from hw.simulation.config import SimulationConfig, draw
+from hw.simulation.families import SimulationSection
+from hw.simulation.sample import Sample, open_sample_rig
 from hw.simulation.scene import Scene
 from hw.simulation.stage import SimulatedAxis
 from hw.simulation.view import FieldOfView, IdealView
 
-__all__ = ["open_simulated_axis", "open_simulated_rig", "simulation_section"]
+__all__ = ["open_simulated_axis", "open_simulated_rig", "sample_of", "simulation_section", "worm_section"]
 
 # Each part of a rig draws from a stream of its own.
 AXIS_STREAM, SHAKE_STREAM = 2, 3
 
 
-def simulation_section(rig: RigConfig) -> SimulationConfig:
+def simulation_section(rig: RigConfig) -> SimulationSection:
     """Return the `simulation` section of a rig file.
 
     Raises
@@ -29,6 +31,34 @@ def simulation_section(rig: RigConfig) -> SimulationConfig:
     if rig.kind != "simulated" or rig.simulation is None:
         raise ConfigError(f"rig '{rig.name}' is not simulated: it has no 'simulation' section to draw from")
     return rig.simulation
+
+
+def worm_section(rig: RigConfig) -> SimulationConfig:
+    """Return the `simulation` section of a rig that follows a worm.
+
+    Raises
+    ------
+    ConfigError
+        The rig is not simulated, or has another specimen.
+    """
+    section = simulation_section(rig)
+    if not isinstance(section, SimulationConfig):
+        raise ConfigError(
+            f"rig '{rig.name}' simulates a {section.specimen}, and this needs a worm; name another rig"
+        )
+    return section
+
+
+def sample_of(rig: RigConfig, *, seed: int) -> Sample | None:
+    """Draw the still sample of a simulated rig from a seed; None for a rig that follows a worm.
+
+    Raises
+    ------
+    ConfigError
+        The rig is not simulated.
+    """
+    simulation_section(rig)
+    return None
 
 
 def open_simulated_axis(rig: RigConfig, *, seed: int) -> AxisAlone:
@@ -55,10 +85,12 @@ def open_simulated_rig(rig: RigConfig, *, seed: int) -> Rig:
     ConfigError
         The rig is not simulated.
     """
-    simulation = simulation_section(rig)
     axis_stream, shake_stream = (
         np.random.default_rng([seed, number]) for number in (AXIS_STREAM, SHAKE_STREAM)
     )
+    if (sample := sample_of(rig, seed=seed)) is not None:
+        return open_sample_rig(rig, simulation_section(rig).axis, sample, axis_stream)
+    simulation = worm_section(rig)
     clock = VirtualClock()
     scene = Scene(rig, simulation, seed, (rig.camera.width_px, rig.camera.height_px))
     axis = SimulatedAxis(rig.axis, simulation.axis, clock, axis_stream)

@@ -155,6 +155,10 @@ class IdealView:
         """
         return self._focus_um + self._scene.plane_um(t)
 
+    def focus_um(self, t: float) -> float | None:
+        """None: a worm's true focus is where its image peaks in the default measure."""
+        return None
+
     def lens_error_um(self, t: float) -> float:
         """How far the lens really is from where the axis believes it at time `t`, um."""
         return (self._axis.true_position_at(t) - self._axis.position_at(t)) * self._axis.um_per_step

@@ -46,8 +46,18 @@ class Stripes:
     def plane_um(self, t: float) -> float:
         return 500 + 100 * t
 
+    def focus_um(self, t: float) -> float | None:
+        return None
+
     def lens_error_um(self, t: float) -> float:
         return 20.0
+
+
+class Marked(Stripes):
+    """A subject whose true focus is known without looking."""
+
+    def focus_um(self, t: float) -> float | None:
+        return 700.0
 
 
 def test_truth_follows_the_plane_and_is_unknown_where_there_is_no_peak() -> None:
@@ -65,3 +75,6 @@ def test_truth_follows_the_plane_and_is_unknown_where_there_is_no_peak() -> None
         assert truth(replace(frame, exposure_start_s=t)) == pytest.approx(expected, abs=0.6), "3 um"
     assert truth(replace(frame, exposure_start_s=2.5)) is None
     assert true_focus(replace(rig, ideal=None)) is None
+    known = true_focus(replace(rig, ideal=Marked()))
+    assert known is not None
+    assert known(frame) == (700 - 20) / 5

@@ -136,7 +136,7 @@ def test_a_wrong_value_names_the_line_the_key_and_what_is_right(
         ("na: [0.045, 0.055]", "na: [0.045]", [":25: 'simulation.optics.na.1'", "required"]),
         ("na: [0.045, 0.055]", "na: wide", [":25: 'simulation.optics.na'", "valid number"]),
         ("na: [0.045, 0.055]", "na: 0", ["'simulation.optics.na'", "greater than 0"]),
-        ("na: [0.045, 0.055]", "na: [0.05, 1.3]", ["'simulation.optics.na'", "air"]),
+        ("na: [0.045, 0.055]", "na: [0.05, 1.3]", ["'simulation.optics.na'", "immersion_index"]),
         ("na: [0.045, 0.055]", "na: [0.055, 0.045]", ["a range is [low, high]"]),
         ("wavelength_um: 0.53", "wavelength_um: 0", ["'simulation.optics.bands.1.wavelength_um'"]),
         ("length_um: [800, 1200]", "length_um: [0, 1200]", ["'simulation.worm.length_um'", "greater than 0"]),
