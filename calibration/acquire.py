@@ -12,7 +12,14 @@ from hw.errors import AxisFault, CameraStalled, StackError
 from hw.frame import Frame
 from hw.rig import Rig
 
-__all__ = ["acquire_stack", "home_if_needed", "move_and_rest", "plan_positions", "run_up_steps"]
+__all__ = [
+    "acquire_stack",
+    "home_if_needed",
+    "move_and_rest",
+    "move_stage_and_rest",
+    "plan_positions",
+    "run_up_steps",
+]
 
 POLL_S = 0.002
 """How often the axis is asked whether it stands, s."""
@@ -126,7 +133,7 @@ def acquire_stack(
         move_and_rest(rig, float(position))
         rig.clock.sleep(extra_s)
         frame = _frame_at_rest(rig, frames)
-        # One array from the beginning: a stack of full frames is half a gigabyte, which a Pi has no second of.
+        # One array from the beginning: a stack of full frames is half a gigabyte, and a Pi has no second.
         if images is None:
             images = np.empty((len(positions), *frame.pixels.shape), np.uint8)
         images[number - 1] = frame.pixels
@@ -179,6 +186,33 @@ def move_and_rest(rig: Rig, steps: float) -> None:
     """
     rig.axis.move_to(steps)
     _wait_for_rest(rig)
+
+
+def move_stage_and_rest(rig: Rig, x_um: float, y_um: float) -> None:
+    """Move the stage and wait, for a bounded time, until it says that it stands still.
+
+    Raises
+    ------
+    AxisFault
+        No stage, a place past its limits, or a stage that does not come to rest.
+    """
+    stage, config = rig.stage, rig.config.stage
+    if stage is None or config is None:
+        raise AxisFault(f"rig '{rig.config.name}' has no stage; record where it stands, with --here")
+    x, y = stage.position_um
+    stage.move_to(x_um, y_um)
+    planned_s = (
+        max(abs(x_um - x), abs(y_um - y)) / config.max_speed_um_s
+        + 2 * config.max_speed_um_s / config.acceleration_um_s2
+        + config.settle_s
+    )
+    end_s = rig.clock.now() + MOVE_SLACK * planned_s + 1.0
+    while stage.moving:
+        if rig.clock.now() > end_s:
+            raise AxisFault(
+                f"the stage did not come to rest at ({x_um:g}, {y_um:g}) um in time; check its drive"
+            )
+        rig.clock.sleep(POLL_S)
 
 
 def _wait_for_rest(rig: Rig) -> None:

@@ -35,6 +35,7 @@ __all__ = [
     "file_sha256",
     "locked",
     "new_dataset",
+    "now",
     "our_version",
     "read_dataset",
     "require_dataset",
@@ -85,6 +86,8 @@ class Plan(Section):
         0.0, description="Planes stray by up to this share of their distance."
     )
     places: bool = Field(False, description="Every stack has a random place on the stage.")
+    specimen: str = Field("", description="The only specimen; where empty, each stack is its own.")
+    compress: bool = False
     seed: Annotated[int, Field(ge=0)] = 0
 
 
@@ -106,7 +109,7 @@ class Recorded(Section):
 
     sha256: str
     size: int = Field(description="Bytes.")
-    at: str = Field(description="Date and time, ISO 8601.")
+    at: str = Field(description="Date and time, ISO 8601; empty where nobody noted it.")
     positions_um: tuple[float, ...]
     focus_curve: tuple[float, ...] = Field(description="The default measure of each plane.")
 
@@ -129,9 +132,9 @@ class Session(Section):
     finished: str | None = None
     plate: str = ""
     note: str = ""
-    rig_sha256: str = Field(description="Of everything that the rig file said.")
+    rig_sha256: str = Field("", description="Of everything that the rig file said.")
     notice: str = Field("", description="SIMULATED or REPLAYED; empty on hardware.")
-    exposure_s: float
+    exposure_s: float | None = None
     analogue_gain: float | None = Field(None, description="Where the rig file fixes it.")
     colour_gains: tuple[float, float] | None = Field(None, description="Likewise, red and blue.")
     version: str = Field(description="Of wormfocus.")
@@ -262,6 +265,9 @@ def locked(folder: Path) -> Iterator[None]:
         raise StackError(
             f"{folder}: another 'wormfocus' works on this folder; wait for it, or choose another folder"
         ) from error
+    except OSError as error:
+        os.close(handle)
+        raise StackError(f"{folder}: cannot be locked ({error.strerror}); choose a local disk") from error
     try:
         yield
     finally:

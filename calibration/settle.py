@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -194,5 +195,4 @@ def _small(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 def _changes(pictures: list[NDArray[np.float32]]) -> NDArray[np.float64]:
     """Mean absolute difference from each picture to the next."""
-    pairs = zip(pictures, pictures[1:], strict=False)
-    return np.array([float(np.abs(b - a).mean()) for a, b in pairs])
+    return np.array([float(np.abs(b - a).mean()) for a, b in pairwise(pictures)])

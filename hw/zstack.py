@@ -145,7 +145,9 @@ def write_stack(path: Path, stack: ZStack, *, compress: bool = False) -> None:
             )
         put_in_place(partial, path)
     except OSError as error:
-        raise StackError(f"{path}: cannot be written ({error.strerror or error}); check folder and space") from error
+        raise StackError(
+            f"{path}: cannot be written ({error.strerror or error}); check folder and space"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
 
