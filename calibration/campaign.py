@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from calibration.acquire import acquire_stack, home_if_needed, move_stage_and_rest, run_up_steps
 from calibration.dataset import (
     Dataset,
@@ -29,7 +32,7 @@ from calibration.dataset import (
 )
 from calibration.label import focus_curve
 from calibration.session_plan import frame_bytes, plan_stacks, stack_positions
-from calibration.settle import NotMeasurable, measure_settle
+from calibration.settle import NotMeasurable, measure_settle, move_steps, sharpest
 from calibration.simulate import rig_sha256
 from calibration.stack import STACK_SUFFIX, ZStack, read_stack, stack_name, write_stack
 from hw.config import RigConfig
@@ -53,6 +56,9 @@ SPARE_BYTES = 16 << 20
 
 OVERHEAD = 1.01
 """A stack's file over its pixels."""
+
+LOOKS = 14
+"""Planes of a stack that are looked at to find where the settle time can be measured."""
 
 OpenRig = Callable[[int], AbstractContextManager[Rig]]
 
@@ -246,7 +252,7 @@ def record(
             ready(index, rig)
             settle = campaign.session.settle
             if settle is None:
-                settle = settle_record(rig, float(positions.mean()))
+                settle = settle_record(rig, positions)
                 tell(_in_words(settle))
                 campaign = campaign.with_session(campaign.session.model_copy(update={"settle": settle}))
             stack = acquire_stack(
@@ -268,8 +274,13 @@ def record(
     return campaign
 
 
-def settle_record(rig: Rig, centre_steps: float) -> SettleRecord:
-    """Measure a rig's settle time near a lens position, or say why the rig file's has to do.
+def settle_record(rig: Rig, positions_steps: NDArray[np.float64]) -> SettleRecord:
+    """Measure a rig's settle time where it is sharp, or say why the rig file's has to do.
+
+    Parameters
+    ----------
+    rig : open and homed
+    positions_steps : of the planes of a stack, among some of which the sharpest is looked for
 
     Raises
     ------
@@ -277,12 +288,14 @@ def settle_record(rig: Rig, centre_steps: float) -> SettleRecord:
         As `acquire_stack`.
     """
     low, high = rig.axis.limits_steps
-    dof = rig.config.optics.dof_um / rig.axis.um_per_step
-    start = min(max(centre_steps - dof / 2, low + run_up_steps(rig.config)), high - dof)
-    fallback = rig.config.axis.settle_s
-    if start - run_up_steps(rig.config) < low:
-        reason = "the axis's travel is shorter than one depth of field and a run-up"
+    low += run_up_steps(rig.config)
+    far, fallback = move_steps(rig.config), rig.config.axis.settle_s
+    if high - low < far:
+        reason = "the axis's travel is too short for moves of three depths of field"
         return SettleRecord(settle_s=fallback, source="rig file", reason=reason)
+    some = np.unique(np.linspace(0, len(positions_steps) - 1, LOOKS).round().astype(int))
+    # Sharpness is flat at its peak: the moves begin there and lead down its side.
+    start = min(max(sharpest(rig, positions_steps[some]), low), high - far)
     try:
         settle = measure_settle(rig, start)
     except NotMeasurable as error:

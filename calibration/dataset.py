@@ -8,6 +8,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -239,8 +240,10 @@ def write_dataset(folder: Path, dataset: Dataset) -> None:
         It cannot be written.
     """
     path = folder / MANIFEST
+    # A person may look into it: lists of numbers stand in one line.
+    text = re.sub(r"\[[-+.\deE,\s]+\]", lambda m: " ".join(m[0].split()), dataset.model_dump_json(indent=1))
     try:
-        write_whole(path, (dataset.model_dump_json(indent=1) + "\n").encode())
+        write_whole(path, (text + "\n").encode())
     except OSError as error:
         raise StackError(f"{path}: cannot be written ({error.strerror}); check folder and space") from error
 

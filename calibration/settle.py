@@ -9,17 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.acquire import move_and_rest
+from calibration.measure import DEFAULT_MEASURE, MEASURES
+from hw.config import RigConfig
 from hw.errors import CameraStalled
 from hw.frame import Frame
 from hw.rig import Rig
 
-__all__ = ["NotMeasurable", "Settle", "change_settles", "measure_settle"]
+__all__ = ["NotMeasurable", "Settle", "change_settles", "measure_settle", "move_steps", "sharpest"]
 
 MOVES = 7
 """Moves that are watched; the camera's beat meets each of them in another phase."""
 
-MOVE_DOF = 1.0
-"""Length of such a move, DOF: longer than between two planes, so that no stack waits too short."""
+MOVE_DOF = 3.0
+"""Length of such a move, DOF: far enough to be seen beside a crawling worm; no plane is approached faster."""
 
 FRAMES = 16
 """Frames watched after a move; the second half of them says what no change looks like."""
@@ -33,7 +35,7 @@ SIGMAS = 4.0
 LEAST_RISE = 0.05
 """And by this share of them, since few frames say little about their deviation."""
 
-VISIBLE = 3.0
+VISIBLE = 2.0
 """A move must change the image by this many times what stands out, or it was not seen."""
 
 WIDTH_PX = 256
@@ -52,7 +54,7 @@ class Settle:
     ----------
     settle_s : from the motor's last step to the first exposure that differs no more from the next than
         images at rest do: the median over the moves, each of which is up to a frame too long
-    moves : number of moves that it comes from
+    moves : number of moves that it comes from, more than half of those made
     frame_s : time between two frames
     resolves_um : a lens that is still this far from its place would have been noticed, um
     """
@@ -66,14 +68,14 @@ class Settle:
 def measure_settle(rig: Rig, low_steps: float) -> Settle:
     """Move the lens up again and again, and see when the image comes to rest.
 
-    The moves begin at `low_steps`, one DOF each, approached as the planes of a stack are. A subject that
+    The moves begin at `low_steps`, three DOF each, approached as the planes of a stack are. A subject that
     moves of itself is no hindrance as long as it moves all the time: what counts is the change above that of
     the later frames.
 
     Parameters
     ----------
     rig : open and homed, the lens somewhere
-    low_steps : where the moves begin; one DOF above it must lie within the limits, and the run-up below it
+    low_steps : where the moves begin; `move_steps` above it must lie within the limits, and the run-up below
 
     Returns
     -------
@@ -86,12 +88,12 @@ def measure_settle(rig: Rig, low_steps: float) -> Settle:
     AxisFault, CameraStalled
         As `acquire_stack`.
     """
-    high_steps = low_steps + MOVE_DOF * rig.config.optics.dof_um / rig.axis.um_per_step
+    high_steps = low_steps + move_steps(rig.config)
     run_up = 2 * rig.config.axis.backlash_steps
     frames = rig.camera.frames()
-    waits, resolved = [], []
     frame_s = 1 / rig.config.camera.fps
     watch_s = max(LEAST_WATCH_S, FRAMES * frame_s)
+    waits, shares, reasons = [], [], []
     for number in range(MOVES):
         if run_up > 0 or number:
             move_and_rest(rig, low_steps - run_up)
@@ -101,24 +103,55 @@ def measure_settle(rig: Rig, low_steps: float) -> Settle:
         seen = _watch(rig, frames, watch_s)
         stop_s = _stop_s(rig, seen[0].exposure_start_s)
         after = [frame for frame in seen if frame.exposure_start_s >= stop_s]
-        pictures = [_small(frame.pixels) for frame in after]
-        changes = _changes(pictures)
-        first, threshold, floor = change_settles(changes)
-        move = float(np.abs(pictures[-1] - before).mean())
-        if move - floor < VISIBLE * (threshold - floor):
-            raise NotMeasurable(
-                "a move of the lens does not change the image by more than its noise; measure where "
-                "something is near focus"
-            )
-        if first > len(changes) // 2:
-            raise NotMeasurable(
-                f"the image still changes {after[first].exposure_start_s - stop_s:.2g} s after a move; look "
-                "for a shaking table, a loose lens or a restless subject"
-            )
+        try:
+            first, share = _judge(before, [_small(frame.pixels) for frame in after])
+        except NotMeasurable as error:
+            reasons.append(str(error))
+            continue
         waits.append(after[first].exposure_start_s - stop_s)
-        share = (threshold - floor) / (move - floor)
-        resolved.append(share * MOVE_DOF * rig.config.optics.dof_um)
-    return Settle(float(np.median(waits)), MOVES, frame_s, float(np.median(resolved)))
+        shares.append(share)
+    if len(waits) <= MOVES // 2:
+        raise NotMeasurable(reasons[-1])
+    length_um = move_steps(rig.config) * rig.axis.um_per_step
+    return Settle(float(np.median(waits)), len(waits), frame_s, float(np.median(shares)) * length_um)
+
+
+def _judge(before: NDArray[np.float32], pictures: list[NDArray[np.float32]]) -> tuple[int, float]:
+    """Return the first picture of a lens at rest, and the share of the move that would have been noticed."""
+    changes = np.array([float(np.abs(b - a).mean()) for a, b in pairwise(pictures)])
+    first, threshold, floor = change_settles(changes)
+    move = float(np.abs(pictures[-1] - before).mean())
+    if move - floor < VISIBLE * (threshold - floor):
+        raise NotMeasurable(
+            "a move of the lens changes the image no more than noise and subject do; try where something is "
+            "sharp and lies still"
+        )
+    if first > len(changes) // 2:
+        raise NotMeasurable(
+            "the image changes long after a move; look for a loose lens, a shaking table, a restless subject"
+        )
+    return first, (threshold - floor) / (move - floor)
+
+
+def move_steps(config: RigConfig) -> float:
+    """Return the length of the moves that are watched, in steps."""
+    return MOVE_DOF * config.optics.dof_um / config.axis.um_per_step
+
+
+def sharpest(rig: Rig, positions_steps: NDArray[np.float64]) -> float:
+    """Visit lens positions and return the one with the sharpest image, where moves show most.
+
+    Raises
+    ------
+    AxisFault, CameraStalled
+        As `acquire_stack`.
+    """
+    frames, measure = rig.camera.frames(), MEASURES[DEFAULT_MEASURE]
+    scores = []
+    for position in positions_steps:
+        move_and_rest(rig, float(position))
+        scores.append(measure(_first_from(rig, frames, rig.clock.now()).pixels))
+    return float(positions_steps[int(np.argmax(scores))])
 
 
 def change_settles(changes: NDArray[np.float64]) -> tuple[int, float, float]:
@@ -191,8 +224,3 @@ def _small(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     size = (max(1, pixels.shape[1] // factor), max(1, pixels.shape[0] // factor))
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
     return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), np.float32)
-
-
-def _changes(pictures: list[NDArray[np.float32]]) -> NDArray[np.float64]:
-    """Mean absolute difference from each picture to the next."""
-    return np.array([float(np.abs(b - a).mean()) for a, b in pairwise(pictures)])
