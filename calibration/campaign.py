@@ -57,7 +57,7 @@ SPARE_BYTES = 16 << 20
 OVERHEAD = 1.01
 """A stack's file over its pixels."""
 
-LOOKS = 14
+LOOKS = 9
 """Planes of a stack that are looked at to find where the settle time can be measured."""
 
 OpenRig = Callable[[int], AbstractContextManager[Rig]]
@@ -313,7 +313,7 @@ def _in_words(settle: SettleRecord) -> str:
     if settle.source == "measured":
         return (
             f"settle time measured on {settle.moves} moves: {settle.settle_s * 1000:.0f} ms (frames "
-            f"{settle.frame_s or 0:g} s apart; lens movements of {settle.resolves_um:g} um show)"
+            f"{settle.frame_s or 0:g} s apart; {settle.resolves_um:g} um from one to the next would show)"
         )
     return f"settle time not measured, {settle.settle_s * 1000:.0f} ms by the rig file: {settle.reason}"
 

@@ -17,26 +17,31 @@ from hw.rig import Rig
 
 __all__ = ["NotMeasurable", "Settle", "change_settles", "measure_settle", "move_steps", "sharpest"]
 
-MOVES = 7
+MOVES = 5
 """Moves that are watched; the camera's beat meets each of them in another phase."""
 
 MOVE_DOF = 3.0
 """Length of such a move, DOF: far enough to be seen beside a crawling worm; no plane is approached faster."""
 
-FRAMES = 16
+FRAMES = 32
 """Frames watched after a move; the second half of them says what no change looks like."""
 
-LEAST_WATCH_S = 0.5
+LEAST_WATCH_S = 1.0
 """They are watched for so long at least, s."""
 
 SIGMAS = 4.0
 """A change stands out from those of an image at rest by so many of their deviations."""
 
-LEAST_RISE = 0.05
-"""And by this share of them, since few frames say little about their deviation."""
+LEAST = 0.001
+"""And by this share of the move, since few frames say little about their deviation."""
 
-VISIBLE = 2.0
-"""A move must change the image by this many times what stands out, or it was not seen."""
+UNSEEN = 0.025
+"""Where that is more than this share of the move, the move was not seen well enough."""
+
+_UNSEEN = (
+    "a move of the lens does not stand out from noise and from what the subject does; try where something is "
+    "sharp and lies still"
+)
 
 WIDTH_PX = 256
 """Images are compared at about this width: less noise, and shakes of a pixel do not matter."""
@@ -56,7 +61,7 @@ class Settle:
         images at rest do: the median over the moves, each of which is up to a frame too long
     moves : number of moves that it comes from, more than half of those made
     frame_s : time between two frames
-    resolves_um : a lens that is still this far from its place would have been noticed, um
+    resolves_um : a lens that moves by this from one frame to the next would have been noticed, um
     """
 
     settle_s: float
@@ -69,8 +74,8 @@ def measure_settle(rig: Rig, low_steps: float) -> Settle:
     """Move the lens up again and again, and see when the image comes to rest.
 
     The moves begin at `low_steps`, three DOF each, approached as the planes of a stack are. A subject that
-    moves of itself is no hindrance as long as it moves all the time: what counts is the change above that of
-    the later frames.
+    moves of itself is no hindrance as long as it moves all the time: what counts is the change other than
+    that of the later frames.
 
     Parameters
     ----------
@@ -118,19 +123,20 @@ def measure_settle(rig: Rig, low_steps: float) -> Settle:
 
 def _judge(before: NDArray[np.float32], pictures: list[NDArray[np.float32]]) -> tuple[int, float]:
     """Return the first picture of a lens at rest, and the share of the move that would have been noticed."""
-    changes = np.array([float(np.abs(b - a).mean()) for a, b in pairwise(pictures)])
+    # Along what the move changed, noise averages out over all pixels.
+    way = pictures[-1] - before
+    energy = float(np.square(way).sum())
+    if energy == 0:
+        raise NotMeasurable(_UNSEEN)
+    changes = np.array([float(((b - a) * way).sum()) / energy for a, b in pairwise(pictures)])
     first, threshold, floor = change_settles(changes)
-    move = float(np.abs(pictures[-1] - before).mean())
-    if move - floor < VISIBLE * (threshold - floor):
-        raise NotMeasurable(
-            "a move of the lens changes the image no more than noise and subject do; try where something is "
-            "sharp and lies still"
-        )
+    if threshold + abs(floor) > UNSEEN:
+        raise NotMeasurable(_UNSEEN)
     if first > len(changes) // 2:
         raise NotMeasurable(
             "the image changes long after a move; look for a loose lens, a shaking table, a restless subject"
         )
-    return first, (threshold - floor) / (move - floor)
+    return first, threshold
 
 
 def move_steps(config: RigConfig) -> float:
@@ -159,20 +165,21 @@ def change_settles(changes: NDArray[np.float64]) -> tuple[int, float, float]:
 
     Parameters
     ----------
-    changes : (N,) from each frame to the next
+    changes : (N,) from each frame to the next, along the move and as a share of it
 
     Returns
     -------
     first : index from which on no change stands out
-    threshold : above which a change stands out
+    threshold : by how much a change stands out
     floor : the usual change
     """
     late = changes[len(changes) // 2 :]
     floor = float(np.median(late))
     deviation = 1.4826 * float(np.median(np.abs(late - floor)))
-    threshold = floor + max(SIGMAS * deviation, LEAST_RISE * floor)
+    threshold = max(SIGMAS * deviation, LEAST)
     # An outlier among the late ones is the subject's own; the lens has only one time to come to rest.
-    standing = np.flatnonzero(changes[: len(changes) // 2 + 1] > threshold)
+    early = changes[: len(changes) // 2 + 1]
+    standing = np.flatnonzero(np.abs(early - floor) > threshold)
     return (int(standing[-1]) + 1 if len(standing) else 0), threshold, floor
 
 
