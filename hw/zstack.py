@@ -145,9 +145,9 @@ def write_stack(path: Path, stack: ZStack, *, compress: bool = False) -> None:
             )
         put_in_place(partial, path)
     except OSError as error:
-        raise StackError(
-            f"{path}: cannot be written ({error.strerror or error}); check folder and space"
-        ) from error
+        # What numpy says of a disk that is full comes without the system's reason.
+        reason = error.strerror or f"disk full, {error}"
+        raise StackError(f"{path}: cannot be written ({reason}); check folder and space") from error
     finally:
         partial.unlink(missing_ok=True)
 

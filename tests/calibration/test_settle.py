@@ -85,7 +85,7 @@ def test_a_lens_that_stops_with_its_motor_costs_no_more_than_a_frame():
 
 
 def test_a_crawling_subject_does_not_pass_for_a_moving_lens():
-    rig = creeping_rig(0.2, crawl=12.0)
+    rig = creeping_rig(0.2, crawl=2.0)
     home_if_needed(rig)
     assert 0.1 <= measure_settle(rig, 60.0).settle_s <= 0.2 + 0.05
 
