@@ -241,37 +241,60 @@ def record(
     for index, entry in enumerate(campaign.session.stacks):
         if entry.recorded is not None:
             continue
-        with rigs(index) as rig:
-            positions = stack_positions(rig.config, campaign.plan, index, entry.start_um)
-            sizes = [e.recorded.size for e in campaign.session.stacks if e.recorded is not None]
-            each = max(sizes, default=_estimated_size(rig.config, len(positions)))
-            _check_space(campaign.folder, len(campaign.session.stacks) - campaign.session.done, each)
-            home_if_needed(rig)
-            if entry.place_um is not None:
-                move_stage_and_rest(rig, *entry.place_um)
-            ready(index, rig)
-            settle = campaign.session.settle
-            if settle is None:
-                settle = settle_record(rig, positions)
-                tell(_in_words(settle))
-                campaign = campaign.with_session(campaign.session.model_copy(update={"settle": settle}))
-            stack = acquire_stack(
-                rig,
-                positions,
-                specimen=entry.specimen,
-                settle_s=settle.settle_s,
-                progress=partial(progress, index),
+        try:
+            with rigs(index) as rig:
+                campaign, stack = _acquire(campaign, index, rig, ready, progress, tell)
+            path = campaign.folder / entry.file
+            if path.exists():
+                raise StackError(f"{path}: appeared while the session ran; move it elsewhere")
+            write_stack(path, stack, compress=campaign.plan.compress)
+            campaign = campaign.with_session(
+                campaign.session.with_recorded(index, recorded_stack(path, stack))
             )
-        at = now().isoformat(timespec="seconds")
-        stack.notes.update(dataset=campaign.dataset.id, recorded=at, settle_s=f"{settle.settle_s:.4g}")
-        if campaign.session.plate:
-            stack.notes["plate"] = campaign.session.plate
-        path = campaign.folder / entry.file
-        if path.exists():
-            raise StackError(f"{path}: appeared while the session ran; move it elsewhere and go on")
-        write_stack(path, stack, compress=campaign.plan.compress)
-        campaign = campaign.with_session(campaign.session.with_recorded(index, recorded_stack(path, stack)))
+        except StackError as error:
+            safe = f"{campaign.session.done} of {len(campaign.session.stacks)} stacks are safe"
+            raise StackError(f"{error}; {safe}, the same command goes on") from error
     return campaign
+
+
+def _acquire(
+    campaign: Campaign,
+    index: int,
+    rig: Rig,
+    ready: Callable[[int, Rig], None],
+    progress: Callable[[int, int, int], None],
+    tell: Callable[[str], None],
+) -> tuple[Campaign, ZStack]:
+    """Take the images of one stack; the campaign returned knows the settle time."""
+    session, entry = campaign.session, campaign.session.stacks[index]
+    positions = stack_positions(rig.config, campaign.plan, index, entry.start_um)
+    sizes = [other.recorded.size for other in session.stacks if other.recorded is not None]
+    each = max(sizes, default=_estimated_size(rig.config, len(positions)))
+    _check_space(campaign.folder, len(session.stacks) - session.done, each)
+    home_if_needed(rig)
+    if entry.place_um is not None:
+        move_stage_and_rest(rig, *entry.place_um)
+    ready(index, rig)
+    settle = session.settle
+    if settle is None:
+        settle = settle_record(rig, positions)
+        tell(_in_words(settle))
+        campaign = campaign.with_session(session.model_copy(update={"settle": settle}))
+    stack = acquire_stack(
+        rig,
+        positions,
+        specimen=entry.specimen,
+        settle_s=settle.settle_s,
+        progress=partial(progress, index),
+    )
+    stack.notes.update(
+        dataset=campaign.dataset.id,
+        recorded=now().isoformat(timespec="seconds"),
+        settle_s=f"{settle.settle_s:.4g}",
+    )
+    if session.plate:
+        stack.notes["plate"] = session.plate
+    return campaign, stack
 
 
 def settle_record(rig: Rig, positions_steps: NDArray[np.float64]) -> SettleRecord:

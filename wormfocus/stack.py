@@ -97,8 +97,6 @@ def stack(
 
     if resume and new_session:
         raise ConfigError("--resume and --new-session are opposites; give one of them")
-    if settle_s is not None and not math.isfinite(settle_s):
-        raise ConfigError(f"--settle-s {settle_s:g} is no time; give a number of seconds")
     config = load_rig(rig)
     if spacing_um is not None:
         config = config.with_spacing(spacing_um)

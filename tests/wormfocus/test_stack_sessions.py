@@ -2,7 +2,7 @@
 
 import json
 import multiprocessing
-import time
+import signal
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from calibration.stack import ZStack, read_stack, write_stack
 from hw.config import load_rig
 from wormfocus.command import main
 
-STACKS = 6
+STACKS = 5
 
 
 @pytest.fixture
@@ -42,23 +42,21 @@ def test_kills_at_random_moments_lose_no_stack_halve_none_and_repeat_none(small_
     # So that a recording process begins to record at once.
     context.set_forkserver_preload(["wormfocus.command", "calibration.campaign", "hw.simulation.rig"])
     arguments, kills = small_session(small_rig, out), 0
-    while True:
+    for _ in range(6):
         process = context.Process(target=main, args=(arguments,))
         process.start()
-        arguments = small_session(small_rig, out, "--resume")
-        process.join(float(rng.uniform(0.3, 1.2)))
-        if process.exitcode == 0 and kills >= 3:
-            break
+        process.join(float(rng.uniform(0.2, 1.0)))
         process.kill()
         process.join()
-        kills += process.exitcode != 0
+        kills += process.exitcode == -signal.SIGKILL
         if not (out / "dataset.json").exists():
-            arguments = small_session(small_rig, out)
             continue
-        assert {f.state for f in check_stacks(out, require_dataset(out))} <= {"good"}
+        arguments = small_session(small_rig, out, "--resume")
+        assert {finding.state for finding in check_stacks(out, require_dataset(out))} <= {"good"}
         for path in out.glob("*.ome.tif"):
             assert len(read_stack(path).images) == 3, "what has the name is whole"
-        assert kills < 60, "it comes to an end"
+    assert kills >= 2
+    assert main(arguments) == 0
     names = sorted(path.name for path in out.iterdir())
     assert names == sorted(path.name for path in (tmp_path / "whole").iterdir())
     for path in out.glob("*.ome.tif"):
@@ -137,12 +135,12 @@ def test_wait_between_stacks(record, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("more", "reason"),
     [
-        (["-n", "-3"], "-3"),
-        (["--jitter", "0.7"], "0.7"),
-        (["--jitter", "-0.1"], "-0.1"),
-        (["--starts", "0"], "0"),
-        (["--settle-s", "-1"], "-1"),
-        (["--settle-s", "nan"], "--settle-s nan"),
+        (["-n", "-3"], "'--number'"),
+        (["--jitter", "0.7"], "'--jitter'"),
+        (["--jitter", "-0.1"], "'--jitter'"),
+        (["--starts", "0"], "'--starts'"),
+        (["--settle-s", "-1"], "'--settle-s'"),
+        (["--settle-s", "nan"], "'--settle-s'"),
         (["--span-um", "-5"], "no planes"),
         (["--centre-um", "inf"], "--centre-um inf"),
         (["--wait", "soon"], "neither 'enter' nor a number of seconds"),
@@ -194,15 +192,12 @@ def test_an_unfinished_session_is_left_only_when_asked(record, tmp_path, capsys,
     out = tmp_path / "data"
     start = ["-n", "3", "--step-um", "1", "--settle-s", "0"]
 
-    def interrupted(index, rig):
+    def interrupted(*arguments, **options):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("time.monotonic", time.monotonic)
         patched.setattr("calibration.campaign.acquire_stack", interrupted)
-        patched.setattr("calibration.campaign.move_stage_and_rest", interrupted)
-        patched.setattr("calibration.campaign.home_if_needed", lambda rig: interrupted(0, rig))
-        assert record(out, *start) != 0
+        assert record(out, *start) not in (0, 2)
     assert require_dataset(out).sessions[0].done == 0
     capsys.readouterr()
     assert record(out, "-n", "4") == 2
