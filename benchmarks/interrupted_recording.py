@@ -2,8 +2,8 @@
 
     python benchmarks/interrupted_recording.py --json benchmarks/results/interrupted_recording.json
 
-A session of `wormfocus stack` is killed (SIGKILL) at random moments and gone on with by the same command: on a
-small simulated rig, which spends its time on images, and on a replayed rig with larger frames, which spends
+A session of `wormfocus stack` is killed (SIGKILL) at random moments, and the same command goes on with it: on
+a small simulated rig, which spends its time on images, and on a replayed rig with larger frames, which spends
 it on the disk. After every kill all files are read and compared with the manifest; in the end, with those of
 a session that nobody disturbed. `--full-disk FOLDER`, on a small file system of its own, fills it up in
 mid-session, and goes on once there is room again.

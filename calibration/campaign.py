@@ -12,10 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from calibration.acquire import acquire_stack, home_if_needed, move_stage_and_rest, run_up_steps
+from calibration.acquire import acquire_stack, home_if_needed, move_stage_and_rest
 from calibration.dataset import (
     Dataset,
     Plan,
@@ -32,7 +29,7 @@ from calibration.dataset import (
 )
 from calibration.label import focus_curve
 from calibration.session_plan import frame_bytes, plan_stacks, stack_positions
-from calibration.settle import NotMeasurable, measure_settle, move_steps, sharpest
+from calibration.settle import in_words, settle_record
 from calibration.simulate import rig_sha256
 from calibration.stack import STACK_SUFFIX, ZStack, read_stack, stack_name, write_stack
 from hw.config import RigConfig
@@ -48,7 +45,6 @@ __all__ = [
     "go_on",
     "record",
     "recorded_stack",
-    "settle_record",
 ]
 
 SPARE_BYTES = 16 << 20
@@ -56,9 +52,6 @@ SPARE_BYTES = 16 << 20
 
 OVERHEAD = 1.01
 """A stack's file over its pixels."""
-
-LOOKS = 9
-"""Planes of a stack that are looked at to find where the settle time can be measured."""
 
 OpenRig = Callable[[int], AbstractContextManager[Rig]]
 
@@ -278,7 +271,7 @@ def _acquire(
     settle = session.settle
     if settle is None:
         settle = settle_record(rig, positions)
-        tell(_in_words(settle))
+        tell(in_words(settle))
         campaign = campaign.with_session(session.model_copy(update={"settle": settle}))
     stack = acquire_stack(
         rig,
@@ -295,50 +288,6 @@ def _acquire(
     if session.plate:
         stack.notes["plate"] = session.plate
     return campaign, stack
-
-
-def settle_record(rig: Rig, positions_steps: NDArray[np.float64]) -> SettleRecord:
-    """Measure a rig's settle time where it is sharp, or say why the rig file's has to do.
-
-    Parameters
-    ----------
-    rig : open and homed
-    positions_steps : of the planes of a stack, among some of which the sharpest is looked for
-
-    Raises
-    ------
-    AxisFault, CameraStalled
-        As `acquire_stack`.
-    """
-    low, high = rig.axis.limits_steps
-    low += run_up_steps(rig.config)
-    far, fallback = move_steps(rig.config), rig.config.axis.settle_s
-    if high - low < far:
-        reason = "the axis's travel is too short for moves of three depths of field"
-        return SettleRecord(settle_s=fallback, source="rig file", reason=reason)
-    some = np.unique(np.linspace(0, len(positions_steps) - 1, LOOKS).round().astype(int))
-    # Sharpness is flat at its peak: the moves begin there and lead down its side.
-    start = min(max(sharpest(rig, positions_steps[some]), low), high - far)
-    try:
-        settle = measure_settle(rig, start)
-    except NotMeasurable as error:
-        return SettleRecord(settle_s=fallback, source="rig file", reason=str(error))
-    return SettleRecord(
-        settle_s=round(settle.settle_s, 4),
-        source="measured",
-        resolves_um=round(settle.resolves_um, 3),
-        frame_s=round(settle.frame_s, 4),
-        moves=settle.moves,
-    )
-
-
-def _in_words(settle: SettleRecord) -> str:
-    if settle.source == "measured":
-        return (
-            f"settle time measured on {settle.moves} moves: {settle.settle_s * 1000:.0f} ms (frames "
-            f"{settle.frame_s or 0:g} s apart; {settle.resolves_um:g} um from one to the next would show)"
-        )
-    return f"settle time not measured, {settle.settle_s * 1000:.0f} ms by the rig file: {settle.reason}"
 
 
 def finish(campaign: Campaign) -> Campaign:

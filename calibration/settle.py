@@ -8,14 +8,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.acquire import move_and_rest
+from calibration.acquire import move_and_rest, run_up_steps
+from calibration.dataset import SettleRecord
 from calibration.measure import DEFAULT_MEASURE, MEASURES
 from hw.config import RigConfig
 from hw.errors import CameraStalled
 from hw.frame import Frame
 from hw.rig import Rig
 
-__all__ = ["NotMeasurable", "Settle", "change_settles", "measure_settle", "move_steps", "sharpest"]
+__all__ = [
+    "NotMeasurable",
+    "Settle",
+    "change_settles",
+    "in_words",
+    "measure_settle",
+    "move_steps",
+    "settle_record",
+    "sharpest",
+]
 
 MOVES = 5
 """Moves that are watched; the camera's beat meets each of them in another phase."""
@@ -42,6 +52,9 @@ _UNSEEN = (
     "a move of the lens does not stand out from noise and from what the subject does; try where something is "
     "sharp and lies still"
 )
+
+LOOKS = 9
+"""Planes of a stack that are looked at to find where the settle time can be measured."""
 
 WIDTH_PX = 256
 """Images are compared at about this width: less noise, and shakes of a pixel do not matter."""
@@ -70,6 +83,51 @@ class Settle:
     resolves_um: float
 
 
+def settle_record(rig: Rig, positions_steps: NDArray[np.float64]) -> SettleRecord:
+    """Measure a rig's settle time where it is sharp, or say why the rig file's has to do.
+
+    Parameters
+    ----------
+    rig : open and homed
+    positions_steps : of the planes of a stack, among some of which the sharpest is looked for
+
+    Raises
+    ------
+    AxisFault, CameraStalled
+        As `acquire_stack`.
+    """
+    low, high = rig.axis.limits_steps
+    low += run_up_steps(rig.config)
+    far, fallback = move_steps(rig.config), rig.config.axis.settle_s
+    if high - low < far:
+        reason = "the axis's travel is too short for moves of three depths of field"
+        return SettleRecord(settle_s=fallback, source="rig file", reason=reason)
+    some = np.unique(np.linspace(0, len(positions_steps) - 1, LOOKS).round().astype(int))
+    # Sharpness is flat at its peak: the moves begin there and lead down its side.
+    start = min(max(sharpest(rig, positions_steps[some]), low), high - far)
+    try:
+        settle = measure_settle(rig, start)
+    except NotMeasurable as error:
+        return SettleRecord(settle_s=fallback, source="rig file", reason=str(error))
+    return SettleRecord(
+        settle_s=round(settle.settle_s, 4),
+        source="measured",
+        resolves_um=round(settle.resolves_um, 3),
+        frame_s=round(settle.frame_s, 4),
+        moves=settle.moves,
+    )
+
+
+def in_words(settle: SettleRecord) -> str:
+    """Return a line that tells a person how long is waited, and why."""
+    if settle.source == "measured":
+        return (
+            f"settle time measured on {settle.moves} moves: {settle.settle_s * 1000:.0f} ms (frames "
+            f"{settle.frame_s or 0:g} s apart; {settle.resolves_um:g} um from one to the next would show)"
+        )
+    return f"settle time not measured, {settle.settle_s * 1000:.0f} ms by the rig file: {settle.reason}"
+
+
 def measure_settle(rig: Rig, low_steps: float) -> Settle:
     """Move the lens up again and again, and see when the image comes to rest.
 
@@ -94,7 +152,7 @@ def measure_settle(rig: Rig, low_steps: float) -> Settle:
         As `acquire_stack`.
     """
     high_steps = low_steps + move_steps(rig.config)
-    run_up = 2 * rig.config.axis.backlash_steps
+    run_up = run_up_steps(rig.config)
     frames = rig.camera.frames()
     frame_s = 1 / rig.config.camera.fps
     watch_s = max(LEAST_WATCH_S, FRAMES * frame_s)

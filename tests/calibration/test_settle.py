@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from calibration.acquire import acquire_stack, home_if_needed
-from calibration.campaign import settle_record
-from calibration.settle import NotMeasurable, change_settles, measure_settle
+from calibration.settle import NotMeasurable, change_settles, measure_settle, settle_record
 from hw.clock import VirtualClock
 from hw.config import load_rig
 from hw.frame import Frame
