@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -34,22 +33,29 @@ MOVE_DOF = 3.0
 """Length of such a move, DOF: far enough to be seen beside a crawling worm; no plane is approached faster."""
 
 FRAMES = 32
-"""Frames watched after a move; the second half of them says what no change looks like."""
+"""Frames watched after a move; the second half of them says what no change looks like. Longer than the first
+half no settle time can be."""
 
 LEAST_WATCH_S = 1.0
 """They are watched for so long at least, s."""
 
-SIGMAS = 4.0
-"""A change stands out from those of an image at rest by so many of their deviations."""
+STANDS_OUT = 1.5
+"""A change stands out when it is so many times the largest of an image at rest."""
 
 LEAST = 0.001
 """And by this share of the move, since few frames say little about their deviation."""
+
+LIMIT = 0.95
+"""Pixels that the move changed by more than this share of all count as those: they may be the subject's."""
+
+LEVELS = 0.05
+"""Variance of a picture's pixel that is never fallen below, squared grey levels."""
 
 UNSEEN = 0.025
 """Where that is more than this share of the move, the move was not seen well enough."""
 
 _UNSEEN = (
-    "a move of the lens does not stand out from noise and from what the subject does; try where something is "
+    "a move of the lens does not stand out from noise and from what comes after it; try where something is "
     "sharp and lies still"
 )
 
@@ -181,19 +187,20 @@ def measure_settle(rig: Rig, low_steps: float) -> Settle:
 
 def _judge(before: NDArray[np.float32], pictures: list[NDArray[np.float32]]) -> tuple[int, float]:
     """Return the first picture of a lens at rest, and the share of the move that would have been noticed."""
-    # Along what the move changed, noise averages out over all pixels.
-    way = pictures[-1] - before
-    energy = float(np.square(way).sum())
-    if energy == 0:
+    # Along what the move changed, noise averages out over all pixels; those that change at other times too,
+    # because the subject moves there, count for little.
+    stack = np.stack(pictures)
+    steps = np.diff(stack, axis=0)
+    way = np.median(stack[len(stack) // 2 :], axis=0) - before
+    most = np.quantile(np.abs(way), LIMIT)
+    way = np.clip(way, -most, most) / (np.square(steps).mean(axis=0) + LEVELS)
+    energy = float((way * np.clip(stack[-1] - before, -most, most)).sum())
+    if energy <= 0:
         raise NotMeasurable(_UNSEEN)
-    changes = np.array([float(((b - a) * way).sum()) / energy for a, b in pairwise(pictures)])
+    changes = np.tensordot(steps, way, axes=2).astype(np.float64) / energy
     first, threshold, floor = change_settles(changes)
     if threshold + abs(floor) > UNSEEN:
         raise NotMeasurable(_UNSEEN)
-    if first > len(changes) // 2:
-        raise NotMeasurable(
-            "the image changes long after a move; look for a loose lens, a shaking table, a restless subject"
-        )
     return first, threshold
 
 
@@ -233,10 +240,8 @@ def change_settles(changes: NDArray[np.float64]) -> tuple[int, float, float]:
     """
     late = changes[len(changes) // 2 :]
     floor = float(np.median(late))
-    deviation = 1.4826 * float(np.median(np.abs(late - floor)))
-    threshold = max(SIGMAS * deviation, LEAST)
-    # An outlier among the late ones is the subject's own; the lens has only one time to come to rest.
-    early = changes[: len(changes) // 2 + 1]
+    threshold = max(STANDS_OUT * float(np.abs(late - floor).max()), LEAST)
+    early = changes[: len(changes) // 2]
     standing = np.flatnonzero(np.abs(early - floor) > threshold)
     return (int(standing[-1]) + 1 if len(standing) else 0), threshold, floor
 
