@@ -31,7 +31,7 @@ from hw.config import load_rig
 from hw.errors import StackError
 from wormfocus.command import main as wormfocus
 
-PRELOADED = ["wormfocus.command", "calibration.campaign", "hw.simulation.rig", "hw.replay"]
+PRELOADED = ["wormfocus.stack", "calibration.campaign", "hw.simulation.rig", "hw.replay", "rich.progress"]
 
 
 def small_rig(folder: Path) -> list[str]:
@@ -96,7 +96,7 @@ def digests(out: Path) -> dict[str, str]:
 
 
 def killed_session(
-    name: str, options: list[str], folder: Path, stacks: int, kills: int, longest_s: float, seed: int
+    name: str, options: list[str], folder: Path, stacks: int, kills: int, seed: int
 ) -> dict[str, Any]:
     """Kill a session so many times, finish it, and count what went wrong.
 
@@ -107,7 +107,9 @@ def killed_session(
     rng = np.random.default_rng(seed)
     whole, out = folder / f"{name}_whole", folder / f"{name}_killed"
     base = ["stack", *options, "-n", str(stacks), "--out"]
+    began = time.monotonic()
     assert wormfocus([*base, str(whole)]) == 0
+    each_s = (time.monotonic() - began) / stacks
     phases: Counter[str] = Counter()
     harm: Counter[str] = Counter()
     inodes: dict[str, int] = {}
@@ -115,7 +117,11 @@ def killed_session(
     while done < kills:
         process = context.Process(target=wormfocus, args=([*base, str(out)],))
         process.start()
-        process.join(float(rng.uniform(0.1, longest_s)))
+        # At any moment of the next stacks, or on the way to the first of them.
+        wanted = len(list(out.glob("*.ome.tif"))) + int(rng.integers(0, 4))
+        while process.is_alive() and len(list(out.glob("*.ome.tif"))) < wanted:
+            process.join(0.001)
+        process.join(float(rng.uniform(0, 2 * each_s)))
         alive = process.is_alive()
         process.kill()
         process.join()
@@ -188,9 +194,8 @@ def main() -> None:
     """Run the cases."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
-    parser.add_argument("--stacks", type=int, default=80)
+    parser.add_argument("--stacks", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--longest-s", type=float, default=1.5, help="A process lives so long at most.")
     parser.add_argument("--full-disk", type=Path, default=None, help="Folder on a file system of its own.")
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()
@@ -198,10 +203,10 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        count, longest_s, seed = options.stacks, options.longest_s, options.seed
+        how = (folder, options.stacks, options.kills, options.seed)
         rows = [
-            killed_session("simulated", small_rig(folder), folder, count, options.kills, longest_s, seed),
-            killed_session("replayed", replayed_rig(folder), folder, count, options.kills, longest_s, seed),
+            killed_session("simulated", small_rig(folder), *how),
+            killed_session("replayed", replayed_rig(folder), *how),
         ]
         if options.full_disk is not None:
             rows.append(full_disk(replayed_rig(folder), options.full_disk, 5))
