@@ -120,6 +120,9 @@ def begin(folder: Path, rig: RigConfig, opened: Rig, plan: Plan, said: Circumsta
     """
     dataset = read_dataset(folder) or new_dataset(rig)
     _check_rig(folder, dataset, rig)
+    if dataset.sessions and not dataset.sessions[-1].finished:
+        # It is left unfinished; what it has recorded counts all the same.
+        dataset = _recovered(Campaign(folder, dataset)).dataset
     stacks = plan_stacks(
         opened.config, plan, first_number(folder, dataset, rig), session=len(dataset.sessions) + 1
     )

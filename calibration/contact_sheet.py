@@ -46,6 +46,14 @@ class Judged:
     focus_um: float | None
     reason: str = ""
 
+    @property
+    def sharpest_end(self) -> str:
+        """Return 'lowest' or 'highest' where a stack without focus is sharpest in that plane, else ''."""
+        best, last = int(np.argmax(self.recorded.focus_curve)), len(self.recorded.focus_curve) - 1
+        if self.focus_um is not None or best not in (0, last):
+            return ""
+        return "lowest" if best == 0 else "highest"
+
 
 def judge(session: Session) -> list[Judged]:
     """Find the focus of a session's stacks by the curves that the manifest holds."""
@@ -177,6 +185,7 @@ def _draw_sampling(axes: "Axes", judged: list[Judged]) -> None:
     axes.set_ylabel("planes")
     axes.spines[["top", "right"]].set_visible(False)
     if offsets:
-        axes.hist(offsets, bins=40, color=GREY)
+        axes.hist(offsets, bins=24, color=GREY)
+        axes.yaxis.get_major_locator().set_params(integer=True)
     else:
         axes.text(0.5, 0.5, "no stack has a peak", ha="center", transform=axes.transAxes, color=BAD)

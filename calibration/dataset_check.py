@@ -95,9 +95,11 @@ def adopt(
     Raises
     ------
     StackError
-        There is nothing to enter, or one cannot be read.
+        There is nothing to enter, one cannot be read, or a session is still to be finished.
     """
     dataset = dataset or new_dataset(None)
+    if dataset.sessions and not dataset.sessions[-1].finished:
+        raise StackError(f"{folder}: its last session is unfinished; finish it first, with 'wormfocus stack'")
     paths = unlisted(folder, dataset)
     if not paths:
         raise StackError(f"{folder}: no stack in it that its manifest does not list; nothing to add")

@@ -41,7 +41,9 @@ def dataset(
             write_dataset(folder, adopt(folder, read_dataset(folder), plate=plate, day=day, note=note))
     held = require_dataset(folder)
     for number, session in enumerate(held.sessions, 1):
-        state = "finished" if session.finished else "unfinished: 'wormfocus stack --resume' goes on"
+        last = number == len(held.sessions)
+        going_on = "unfinished: 'wormfocus stack --resume' goes on" if last else "left unfinished"
+        state = "finished" if session.finished else going_on
         parts = [session.notice, session.day, session.plate and f"plate {session.plate}", session.note]
         print(
             f"session {number}: {session.done} of {len(session.stacks)} stacks, "

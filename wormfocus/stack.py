@@ -293,6 +293,9 @@ def _report(campaign: "Campaign", config: "RigConfig") -> dict[str, Any]:
                 "reason": one.reason,
             }
         )
+    for end, way in (("lowest", "lower"), ("highest", "higher")):
+        if count := sum(one.sharpest_end == end for one in judged):
+            print(f"{count} stacks are sharpest in their {end} plane: focus is {way}; change --centre-um")
     found = sum(one.focus_um is not None for one in judged)
     print(f"{len(judged)} stacks, {found} with a focus to be trusted; {picture}")
     return {

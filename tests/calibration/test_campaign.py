@@ -120,6 +120,22 @@ def test_a_crash_at_any_step_to_the_disk_loses_nothing(folder, config, rig, monk
     assert before.items() <= after.items(), "no stack is recorded twice"
 
 
+def test_a_stack_that_was_finished_at_the_end_counts_in_a_session_that_is_left(
+    folder, config, rig, monkeypatch
+):
+    campaign = begin(folder, config, rig, plan(2), SETTLED)
+    with monkeypatch.context() as patched:
+        patched.setattr("calibration.campaign.recorded_stack", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            record(campaign, lambda n: nullcontext(rig))
+    assert read_dataset(folder).sessions[0].done == 0
+    with pytest.raises(StackError, match="last session is unfinished; finish it first"):
+        adopt(folder, read_dataset(folder))
+    second = begin(folder, config, rig, plan(1), SETTLED)
+    assert [session.done for session in second.dataset.sessions] == [1, 0]
+    assert second.session.stacks[0].file == "replay_0003.ome.tif"
+
+
 def test_a_full_disk_is_one_clear_error_and_nothing_is_lost(folder, config, rig):
     big = Plan(stacks=2, starts=1, step_um=1.0)
     campaign = begin(folder, config, rig, big, SETTLED)

@@ -117,6 +117,14 @@ def test_two_days_one_data_set_checked(record, tmp_path, capsys):
     assert len(err.strip().splitlines()) == 1
 
 
+def test_stacks_beside_their_focus_are_told_apart(record, tmp_path, capsys):
+    span = ["--span-um", "8", "--step-um", "1", "--settle-s", "0"]
+    assert record(tmp_path / "a", "-n", "2", "--centre-um", "14", *span) == 0
+    told = capsys.readouterr().out
+    assert "2 stacks are sharpest in their lowest plane: focus is lower; change --centre-um" in told
+    assert "2 stacks, 0 with a focus to be trusted" in told
+
+
 def test_wait_between_stacks(record, tmp_path, capsys, monkeypatch):
     asked = []
     monkeypatch.setattr("builtins.input", lambda question: asked.append(question) or "")
@@ -204,3 +212,7 @@ def test_an_unfinished_session_is_left_only_when_asked(record, tmp_path, capsys,
     assert "0 of 3 stacks and was planned with stacks 3, not 4" in capsys.readouterr().err
     assert record(out, "-n", "1", "--settle-s", "0", "--new-session") == 0
     assert [session.done for session in require_dataset(out).sessions] == [0, 1]
+    capsys.readouterr()
+    assert main(["dataset", str(out)]) == 0
+    assert "session 1: 0 of 3 stacks, REPLAYED" in (told := capsys.readouterr().out)
+    assert told.count("left unfinished") == told.count(", finished") == 1
