@@ -177,6 +177,8 @@ def _draw_curves(axes: "Axes", judged: list[Judged]) -> None:
 
 def _draw_sampling(axes: "Axes", judged: list[Judged]) -> None:
     """Draw how many planes lie at which offset from focus."""
+    from matplotlib.ticker import MaxNLocator
+
     offsets = [
         one.focus_um - z for one in judged if one.focus_um is not None for z in one.recorded.positions_um
     ]
@@ -186,6 +188,6 @@ def _draw_sampling(axes: "Axes", judged: list[Judged]) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     if offsets:
         axes.hist(offsets, bins=24, color=GREY)
-        axes.yaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     else:
         axes.text(0.5, 0.5, "no stack has a peak", ha="center", transform=axes.transAxes, color=BAD)

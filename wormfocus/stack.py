@@ -10,6 +10,7 @@ import typer
 
 from wormfocus.application import app
 from wormfocus.autofocus import write_json
+from wormfocus.dataset import show_findings
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from calibration.campaign import Campaign
     from hw.config import RigConfig
     from hw.rig import Rig
+
+    OpenRig = Callable[[int], AbstractContextManager[Rig]]
 
 
 @app.command("stack")
@@ -90,7 +93,7 @@ def stack(
 
     A session that was cut short is gone on with by the same command.
     """
-    from calibration.campaign import Circumstances, begin, finish, go_on, record
+    from calibration.campaign import Circumstances, begin, finish, first_number, go_on
     from calibration.dataset import Plan, locked, read_dataset
     from hw.config import load_rig
     from hw.errors import ConfigError, StackError
@@ -101,7 +104,7 @@ def stack(
     if spacing_um is not None:
         config = config.with_spacing(spacing_um)
     pause = _pause(wait)
-    asked: dict[str, Any] = {
+    given: dict[str, Any] = {
         "stacks": number,
         "centre_um": centre_um,
         "span_um": span_um,
@@ -113,8 +116,9 @@ def stack(
         "places": False if here else None,
         "seed": seed,
     }
-    asked = {name: value for name, value in asked.items() if value is not None}
+    asked = {name: value for name, value in given.items() if value is not None}
     said = {name: value for name, value in (("plate", plate), ("note", note)) if value is not None}
+    _refuse_not_finite(asked)
     if resume and not out.is_dir():
         raise StackError(f"{out}: no such folder; name that of the session to go on with")
     try:
@@ -126,53 +130,61 @@ def stack(
         last = dataset.sessions[-1] if dataset and dataset.sessions else None
         if resume or (last is not None and not last.finished and not new_session):
             campaign = go_on(out, config, asked | said)
-            first_seed = campaign.plan.seed
+            ordinal, state = len(campaign.dataset.sessions), campaign.session
+            word = "is finished" if state.finished else "goes on"
+            print(f"{out}: session {ordinal} {word}, {state.done} of {len(state.stacks)} stacks are there")
+            if state.done < len(state.stacks):
+                with _rigs(config, campaign.plan.seed, recording) as open_rig:
+                    campaign = _record(campaign, open_rig, pause)
         else:
-            campaign, first_seed = None, seed or 0
-        with _rigs(config, first_seed, recording) as open_rig:
-            if campaign is None:
-                # A replayed rig has the planes that were recorded, and none between.
-                plan = {
-                    "stacks": 1,
-                    "places": config.stage is not None,
-                    "starts": 1 if config.kind == "replayed" else 3,
-                } | asked
-                _refuse_not_finite(asked)
-                with open_rig(_number_of_next(out, config)) as opened:
-                    campaign = begin(
-                        out,
-                        config,
-                        opened,
-                        Plan.model_validate(plan),
-                        Circumstances(**said, settle_s=settle_s, measure_settle=measure_settle),
-                    )
-            else:
-                done = f"{campaign.session.done} of {len(campaign.session.stacks)} stacks are there"
-                print(f"{out}: session {len(campaign.dataset.sessions)} goes on, {done}")
-            numbers = [_file_number(entry.file) for entry in campaign.session.stacks]
-            with _progress() as bar:
-                title = f"{campaign.session.notice} stack".strip()
-                task = bar.add_task(title, total=len(numbers), completed=campaign.session.done)
-
-                def show(index: int, plane: int, planes: int) -> None:
-                    label = f"{title} {index + 1} of {len(numbers)}, plane {plane} of {planes}"
-                    bar.update(task, description=label, completed=index + plane / planes)
-
-                campaign = record(
-                    campaign,
-                    lambda index: open_rig(numbers[index]),
-                    ready=lambda index, opened: pause(index, opened, bar),
-                    progress=show,
-                    tell=lambda line: bar.console.print(line, highlight=False, soft_wrap=True),
-                )
+            # A replayed rig has the planes that were recorded, and none between.
+            usual = {
+                "stacks": 1,
+                "places": config.stage is not None,
+                "starts": 1 if config.kind == "replayed" else 3,
+            }
+            plan = Plan.model_validate(usual | asked)
+            circumstances = Circumstances(**said, settle_s=settle_s, measure_settle=measure_settle)
+            with _rigs(config, plan.seed, recording) as open_rig:
+                with open_rig(first_number(out, dataset, config)) as opened:
+                    campaign = begin(out, config, opened, plan, circumstances)
+                campaign = _record(campaign, open_rig, pause)
         figures = _report(campaign, config)
         campaign = finish(campaign)
         if verify:
-            from wormfocus.dataset import show_findings
-
             figures["verified"] = show_findings(out, campaign.dataset)
     if json_file:
         write_json(json_file, figures)
+
+
+def _record(
+    campaign: "Campaign", open_rig: "OpenRig", pause: "Callable[[int, Rig, Progress], None]"
+) -> "Campaign":
+    """Record what is missing, with a bar that shows how far it is."""
+    from calibration.campaign import record
+    from calibration.dataset import require_dataset
+
+    numbers = [_file_number(entry.file) for entry in campaign.session.stacks]
+    title = f"{campaign.session.notice} stack".strip()
+    try:
+        with _progress() as bar:
+            task = bar.add_task(title, total=len(numbers), completed=campaign.session.done)
+
+            def show(index: int, plane: int, planes: int) -> None:
+                label = f"{title} {index + 1} of {len(numbers)}, plane {plane} of {planes}"
+                bar.update(task, description=label, completed=index + plane / planes)
+
+            return record(
+                campaign,
+                lambda index: open_rig(numbers[index]),
+                ready=lambda index, opened: pause(index, opened, bar),
+                progress=show,
+                tell=lambda line: bar.console.print(line, highlight=False, soft_wrap=True),
+            )
+    except KeyboardInterrupt:
+        done = require_dataset(campaign.folder).sessions[-1].done
+        print(f"interrupted: {done} of {len(numbers)} stacks are safe, the same command goes on")
+        raise
 
 
 def _refuse_not_finite(asked: dict[str, Any]) -> None:
@@ -219,9 +231,7 @@ def _pause(wait: str | None) -> "Callable[[int, Rig, Progress], None]":
 
 
 @contextmanager
-def _rigs(
-    config: "RigConfig", seed: int, recording: Path | None
-) -> "Iterator[Callable[[int], AbstractContextManager[Rig]]]":
+def _rigs(config: "RigConfig", seed: int, recording: Path | None) -> "Iterator[OpenRig]":
     """Yield what opens the rig for the stack with a number, counted over the whole data set.
 
     A seed of a simulated rig stands for one specimen: without a stage to go elsewhere with, every stack has
@@ -256,13 +266,6 @@ def _file_number(file: str) -> int:
     from calibration.stack import stack_name
 
     return int(stack_name(Path(file)).rpartition("_")[2])
-
-
-def _number_of_next(out: Path, config: "RigConfig") -> int:
-    from calibration.campaign import first_number
-    from calibration.dataset import read_dataset
-
-    return first_number(out, read_dataset(out), config)
 
 
 def _report(campaign: "Campaign", config: "RigConfig") -> dict[str, Any]:

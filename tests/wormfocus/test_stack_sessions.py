@@ -95,8 +95,9 @@ def test_two_days_one_data_set_checked(record, tmp_path, capsys):
     row = json.loads(figures.read_text())
     assert (row["with_focus"], row["settle"]["source"], row["verified"]["stacks"]) == (3, "measured", 3)
     assert record(out, "-n", "2", "--step-um", "1", "--plate", "B") == 0
-    assert record(out, "--resume") == 0
     capsys.readouterr()
+    assert record(out, "--resume") == 0
+    assert "session 2 is finished, 2 of 2 stacks are there" in capsys.readouterr().out
     assert main(["dataset", str(out), "--json", str(figures)]) == 0
     told = capsys.readouterr().out
     assert "session 1: 3 of 3 stacks, REPLAYED" in told
@@ -207,7 +208,7 @@ def test_an_unfinished_session_is_left_only_when_asked(record, tmp_path, capsys,
         patched.setattr("calibration.campaign.acquire_stack", interrupted)
         assert record(out, *start) not in (0, 2)
     assert require_dataset(out).sessions[0].done == 0
-    capsys.readouterr()
+    assert "interrupted: 0 of 3 stacks are safe, the same command goes on" in capsys.readouterr().out
     assert record(out, "-n", "4") == 2
     assert "0 of 3 stacks and was planned with stacks 3, not 4" in capsys.readouterr().err
     assert record(out, "-n", "1", "--settle-s", "0", "--new-session") == 0
