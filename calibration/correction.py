@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from calibration.sidecar import replace_text
 from hw.errors import StackError
+from hw.whole_file import write_whole
 from hw.zstack import stack_name
 
 __all__ = ["Correction", "add_correction", "correction_path", "read_correction"]
@@ -62,7 +62,11 @@ def add_correction(
         who.strip(), why.strip(), datetime.now(UTC).isoformat(timespec="seconds"), focus_um, sigma_um
     )
     entries = [asdict(entry) for entry in (*_read_all(stack_path), correction)]
-    replace_text(correction_path(stack_path), json.dumps(entries, indent=2, ensure_ascii=False) + "\n")
+    path = correction_path(stack_path)
+    try:
+        write_whole(path, (json.dumps(entries, indent=2, ensure_ascii=False) + "\n").encode())
+    except OSError as error:
+        raise StackError(f"{path}: cannot be written ({error.strerror}); check folder and space") from error
     return correction
 
 

@@ -140,7 +140,10 @@ def examine(stack: ZStack, measure: str = DEFAULT_MEASURE, plan: Plan | None = N
         try:
             peaks[witness] = find_peak(z, curves[witness], own)
         except NoFocusPeak as refusal:
-            doubt = doubt or f"{measure} peaks at {peak.position:g} um, but {witness} does not: {refusal}"
+            # Too rough a curve for a peak of its own still agrees where its best plane is next to the peak.
+            best = z[int((curves[witness] if own == "max" else -curves[witness]).argmax())]
+            if abs(best - peak.position) > max(AGREEMENT * peak.width, _widest_gap(z)):
+                doubt = doubt or f"{measure} peaks at {peak.position:g} um, but {witness} does not: {refusal}"
             continue
         doubt = doubt or _doubt_about_agreement(measure, peak, witness, peaks[witness])
     # A part of a spot of light is none.
@@ -172,6 +175,10 @@ def _region(
     if plan.region == "whole" or kind == "minimum":
         return whole
     return find_subject(stack, measure_planes(planes, DEFAULT_MEASURE)) or whole
+
+
+def _widest_gap(z: NDArray[np.float64]) -> float:
+    return float(np.diff(np.sort(z)).max())
 
 
 def _doubt_about_sigma(peak: Peak) -> str:

@@ -19,10 +19,10 @@ from calibration.correction import correction_path, read_correction
 from calibration.examine import AGREEMENT, MAX_SIGMA, MAX_TILT, Examination, Plan, examine, measure_planes
 from calibration.measure import DEFAULT_MEASURE
 from calibration.peak import SETTINGS, NoFocusPeak
-from calibration.sidecar import replace_text
 from calibration.stack import ZStack, read_recording, stack_name
 from hw.errors import StackError
 from hw.frame import Box
+from hw.whole_file import write_whole
 
 __all__ = [
     "Label",
@@ -231,7 +231,11 @@ def write_label(stack_path: Path, label: Label) -> None:
     """
     data: dict[str, Any] = asdict(label)
     data["patches"] = [{**asdict(patch), "box": list(patch.box)} for patch in label.patches]
-    replace_text(label_path(stack_path), json.dumps(data, indent=2) + "\n")
+    path = label_path(stack_path)
+    try:
+        write_whole(path, (json.dumps(data, indent=2) + "\n").encode())
+    except OSError as error:
+        raise StackError(f"{path}: cannot be written ({error.strerror}); check folder and space") from error
 
 
 def read_label(stack_path: Path) -> Label | None:
