@@ -129,14 +129,18 @@ def examine(stack: ZStack, measure: str = DEFAULT_MEASURE, plan: Plan | None = N
     region = _region(stack, planes, kind, plan)
     z = stack.positions_um
     curves = {name: measure_planes(planes, name, region) for name in names}
+    if region != _whole(planes) and plan.region == "subject":
+        # The subject may be the wrong one: all that is there has a say too.
+        curves[f"{measure}, whole planes"] = measure_planes(planes, measure)
     try:
         peak = find_peak(z, curves[measure], criterion)
     except NoFocusPeak as refusal:
         return Examination(measure, z, region, curves, reason=str(refusal))
     peaks, doubt = {measure: peak}, _doubt_about_sigma(peak)
-    for witness in names[1:]:
+    for witness in list(curves)[1:]:
         # Where focus is the minimum of contrast, it is that of every measure of contrast.
-        own = "min" if focus_measure(witness).focus_is != kind else peak.criterion
+        other_kind = focus_measure(witness.split(",")[0]).focus_is != kind
+        own: Criterion = "min" if other_kind else peak.criterion
         try:
             peaks[witness] = find_peak(z, curves[witness], own)
         except NoFocusPeak as refusal:
@@ -170,11 +174,15 @@ def _region(
                 f"{height} pixels; choose another"
             )
         return plan.region
-    whole = Box(0, 0, width, height)
     # A spot of light is measured with the dark around it.
     if plan.region == "whole" or kind == "minimum":
-        return whole
-    return find_subject(stack, measure_planes(planes, DEFAULT_MEASURE)) or whole
+        return _whole(planes)
+    return find_subject(stack, measure_planes(planes, DEFAULT_MEASURE)) or _whole(planes)
+
+
+def _whole(planes: Sequence[NDArray[np.float64]]) -> Box:
+    height, width = planes[0].shape
+    return Box(0, 0, width, height)
 
 
 def _widest_gap(z: NDArray[np.float64]) -> float:
@@ -197,7 +205,7 @@ def _doubt_about_agreement(measure: str, peak: Peak, witness: str, other: Peak) 
         return ""
     return (
         f"measures disagree: {measure} peaks at {peak.position:g} um, {witness} at {other.position:g} um, "
-        f"more than {within:.3g} um apart; look at it, and correct it by hand or leave it out"
+        f"more than {within:.3g} um apart; look at it; give a --region, or correct it by hand"
     )
 
 

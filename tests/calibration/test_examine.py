@@ -130,6 +130,23 @@ def test_no_subject_where_everything_is_alike():
     assert find_subject(ZStack(many[None].astype(np.uint8), np.zeros(1)), [1.0]) is None
 
 
+def test_what_is_beside_the_subject_may_object(monkeypatch):
+    """A textured patch at one plane and, apart from it, more texture at another."""
+    inner, outer = np.full((200, 200), 40.0, np.float32), np.full((200, 200), 40.0, np.float32)
+    inner[60:140, 60:140] = texture(0, 80, 80)
+    outer[:30], outer[170:] = texture(1, 30, 200), texture(2, 30, 200)
+    a, b = through_focus(inner, -20.0, noise=0.0), through_focus(outer, 140.0, noise=0.0)
+    both = ZStack(np.clip(a.images.astype(int) + b.images - 40, 0, 255).astype(np.uint8), POSITIONS)
+    middle = Box(55, 55, 90, 90)
+    monkeypatch.setattr("calibration.examine.find_subject", lambda stack, curve: middle)
+    found = examine(both)
+    assert found.region == middle
+    assert found.peak.position == pytest.approx(-20, abs=5)
+    assert "vollath_f5, whole planes at 1" in found.reason
+    asked_for = label_stack(both, plan=Plan(region=middle))
+    assert asked_for.focus_um == pytest.approx(-20, abs=5), "a box that a person gives is not doubted"
+
+
 @pytest.mark.parametrize(
     ("name", "spacing_um", "criterion", "outcome"),
     [
