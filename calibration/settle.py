@@ -11,7 +11,7 @@ from calibration.acquire import move_and_rest, run_up_steps
 from calibration.dataset import SettleRecord
 from calibration.measure import DEFAULT_MEASURE, MEASURES
 from hw.config import RigConfig
-from hw.errors import CameraStalled
+from hw.errors import AxisFault, CameraStalled
 from hw.frame import Frame
 from hw.rig import Rig
 
@@ -33,8 +33,8 @@ MOVE_DOF = 3.0
 """Length of such a move, DOF: far enough to be seen beside a crawling worm; no plane is approached faster."""
 
 FRAMES = 32
-"""Frames watched after a move; the second half of them says what no change looks like. Longer than the first
-half no settle time can be."""
+"""Frames watched after a move; the second half of them says what no change looks like, so that settle times
+up to the length of the first half are found."""
 
 LEAST_WATCH_S = 1.0
 """They are watched for so long at least, s."""
@@ -87,6 +87,14 @@ class Settle:
     moves: int
     frame_s: float
     resolves_um: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """A frame, shrunk at once: a camera has only so many buffers to lend."""
+
+    start_s: float
+    picture: NDArray[np.float32]
 
 
 def settle_record(rig: Rig, positions_steps: NDArray[np.float64]) -> SettleRecord:
@@ -170,14 +178,14 @@ def measure_settle(rig: Rig, low_steps: float) -> Settle:
         before = _small(_first_from(rig, frames, rig.clock.now()).pixels)
         rig.axis.move_to(high_steps)
         seen = _watch(rig, frames, watch_s)
-        stop_s = _stop_s(rig, seen[0].exposure_start_s)
-        after = [frame for frame in seen if frame.exposure_start_s >= stop_s]
+        stop_s = _stop_s(rig, seen[0].start_s)
+        after = [look for look in seen if look.start_s >= stop_s]
         try:
-            first, share = _judge(before, [_small(frame.pixels) for frame in after])
+            first, share = _judge(before, [look.picture for look in after])
         except NotMeasurable as error:
             reasons.append(str(error))
             continue
-        waits.append(after[first].exposure_start_s - stop_s)
+        waits.append(after[first].start_s - stop_s)
         shares.append(share)
     if len(waits) <= MOVES // 2:
         raise NotMeasurable(reasons[-1])
@@ -246,15 +254,17 @@ def change_settles(changes: NDArray[np.float64]) -> tuple[int, float, float]:
     return (int(standing[-1]) + 1 if len(standing) else 0), threshold, floor
 
 
-def _watch(rig: Rig, frames: Iterator[Frame], seconds: float) -> list[Frame]:
+def _watch(rig: Rig, frames: Iterator[Frame], seconds: float) -> list[_Look]:
     """Return all frames from now until so long after the lens rests."""
-    seen: list[Frame] = []
-    config = rig.config.camera
-    travel_s = 10 * (abs(rig.axis.target_steps - rig.axis.position_steps) + 1)
-    give_up_s = rig.clock.now() + seconds + travel_s / rig.config.axis.max_speed_steps_s + 10
+    seen: list[_Look] = []
+    # Ten times what the way takes at full speed, and ten seconds, are enough for any move.
+    travel_s = abs(rig.axis.target_steps - rig.axis.position_steps) / rig.config.axis.max_speed_steps_s
+    give_up_s = rig.clock.now() + seconds + 10 * (travel_s + 1)
     rests_s = None
     for frame in frames:
-        seen.append(frame)
+        if rig.axis.fault is not None:
+            raise AxisFault(rig.axis.fault)
+        seen.append(_Look(frame.exposure_start_s, _small(frame.pixels)))
         if rests_s is None and not rig.axis.moving:
             rests_s = rig.clock.now()
         if rests_s is not None and frame.exposure_start_s >= rests_s + seconds:
@@ -262,7 +272,7 @@ def _watch(rig: Rig, frames: Iterator[Frame], seconds: float) -> list[Frame]:
         if rig.clock.now() > give_up_s:
             break
     raise CameraStalled(
-        f"the camera did not see the lens at rest for {seconds:g} s at {config.fps:g} frames/s; check both"
+        f"the camera did not see the lens at rest for {seconds:g} s in time; check it with 'wormfocus doctor'"
     )
 
 
