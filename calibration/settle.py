@@ -39,7 +39,7 @@ up to the length of the first half are found."""
 LEAST_WATCH_S = 1.0
 """They are watched for so long at least, s."""
 
-STANDS_OUT = 1.5
+STANDS_OUT = 2.5
 """A change stands out when it is so many times the largest of an image at rest."""
 
 LEAST = 0.001
@@ -51,7 +51,7 @@ LIMIT = 0.95
 LEVELS = 0.05
 """Variance of a picture's pixel that is never fallen below, squared grey levels."""
 
-UNSEEN = 0.025
+UNSEEN = 0.06
 """Where that is more than this share of the move, the move was not seen well enough."""
 
 _UNSEEN = (
@@ -62,8 +62,8 @@ _UNSEEN = (
 LOOKS = 9
 """Planes of a stack that are looked at to find where the settle time can be measured."""
 
-WIDTH_PX = 256
-"""Images are compared at about this width: less noise, and shakes of a pixel do not matter."""
+WIDTH_PX = 640
+"""Images are compared at this width or somewhat more: less noise, and a stack of them is no load."""
 
 
 class NotMeasurable(Exception):
@@ -77,7 +77,8 @@ class Settle:
     Attributes
     ----------
     settle_s : from the motor's last step to the first exposure that differs no more from the next than
-        images at rest do: the median over the moves, each of which is up to a frame too long
+        images at rest do, up to a frame too long: the second longest of the moves, since the longest may be
+        the subject's doing
     moves : number of moves that it comes from, more than half of those made
     frame_s : time between two frames
     resolves_um : a lens that moves by this from one frame to the next would have been noticed, um
@@ -190,7 +191,7 @@ def measure_settle(rig: Rig, low_steps: float) -> Settle:
     if len(waits) <= MOVES // 2:
         raise NotMeasurable(reasons[-1])
     length_um = move_steps(rig.config) * rig.axis.um_per_step
-    return Settle(float(np.median(waits)), len(waits), frame_s, float(np.median(shares)) * length_um)
+    return Settle(sorted(waits)[-2], len(waits), frame_s, float(np.median(shares)) * length_um)
 
 
 def _judge(before: NDArray[np.float32], pictures: list[NDArray[np.float32]]) -> tuple[int, float]:
@@ -209,7 +210,9 @@ def _judge(before: NDArray[np.float32], pictures: list[NDArray[np.float32]]) -> 
     first, threshold, floor = change_settles(changes)
     if threshold + abs(floor) > UNSEEN:
         raise NotMeasurable(_UNSEEN)
-    return first, threshold
+    # A shake to the side is no part of the way, but changes the image all the same.
+    shakes = np.square(steps).mean(axis=(1, 2), dtype=np.float64)
+    return max(first, change_settles(shakes, LEAST * float(shakes.max()))[0]), threshold
 
 
 def move_steps(config: RigConfig) -> float:
@@ -233,12 +236,13 @@ def sharpest(rig: Rig, positions_steps: NDArray[np.float64]) -> float:
     return float(positions_steps[int(np.argmax(scores))])
 
 
-def change_settles(changes: NDArray[np.float64]) -> tuple[int, float, float]:
+def change_settles(changes: NDArray[np.float64], least: float = LEAST) -> tuple[int, float, float]:
     """Find from where on a series of changes is like its second half.
 
     Parameters
     ----------
-    changes : (N,) from each frame to the next, along the move and as a share of it
+    changes : (N,) from each frame to the next
+    least : what never stands out; by default for changes along the move, as a share of it
 
     Returns
     -------
@@ -248,7 +252,7 @@ def change_settles(changes: NDArray[np.float64]) -> tuple[int, float, float]:
     """
     late = changes[len(changes) // 2 :]
     floor = float(np.median(late))
-    threshold = max(STANDS_OUT * float(np.abs(late - floor).max()), LEAST)
+    threshold = max(STANDS_OUT * float(np.abs(late - floor).max()), least)
     early = changes[: len(changes) // 2]
     standing = np.flatnonzero(np.abs(early - floor) > threshold)
     return (int(standing[-1]) + 1 if len(standing) else 0), threshold, floor
