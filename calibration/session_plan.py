@@ -30,6 +30,7 @@ def start_shifts(starts: int) -> NDArray[np.float64]:
 
 
 def _room(plan: Plan) -> float:
+    """Return how far planes may lie beyond the plan's ends, in distances between planes."""
     return float(start_shifts(plan.starts).max()) + plan.jitter
 
 
