@@ -132,4 +132,5 @@ def _lines(report: "AxisReport", axis: "AxisConfig") -> list[str]:
         else:
             trips = ", ".join(f"{trip.lost_steps:+.2f}" for trip in missed.trips)
             lines.append(f"steps lost by trips {kind}: {trips} (± {missed.sigma_steps:.2f})")
+    lines += [f"direction by {one.method}: {one.verdict}: {one.seen}" for one in report.evidence]
     return lines

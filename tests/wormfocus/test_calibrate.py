@@ -75,6 +75,24 @@ def test_sign_that_is_not_proven_changes_nothing_and_fails(
     assert rig_file.read_text() == before
 
 
+def test_sign_by_the_shipped_network_over_a_crawling_worm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data: dict[str, Any] = yaml.safe_load(rig_text("worm_tracker_sim"))
+    data["camera"] |= {"width_px": 1014, "height_px": 1014}
+    data["control"] = {"search_span_um": 1400}
+    data["simulation"]["optics"] |= {"source_points": 8, "source_points_per_mm": 12}
+    data["simulation"]["axis"] |= {"start_offset_steps": 40, "inverted": True}
+    rig = tmp_path / "rig.yaml"
+    rig.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    picture = tmp_path / "sign.png"
+    arguments = ["calibrate", "sign", "--rig", str(rig), "--bundle", "default", "--picture", str(picture)]
+    assert main(arguments) == 0
+    assert "by network: inverted" in capsys.readouterr().out
+    assert load_rig(rig).axis.invert_direction
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 def test_axis_writes_what_it_measured_with_the_old_values(
     rig_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
