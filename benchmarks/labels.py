@@ -10,8 +10,9 @@ out. Stacks are kept in a folder: a run that was cut short goes on.
 """
 
 import argparse
+import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -125,7 +126,9 @@ def verdicts(case: str, found: list[Verdict], rig: RigConfig, *, in_range: bool 
         "end of the range",
         "noise",
         "minimum",
-        "several",
+        "several comparable",
+        "several depths",
+        "too flat",
         "disagree",
         "does not",
         "tilted",
@@ -137,10 +140,15 @@ def verdicts(case: str, found: list[Verdict], rig: RigConfig, *, in_range: bool 
     return row
 
 
-def worms(rig: RigConfig, seeds: range, dusty: int, folder: Path) -> Iterator[Row]:
-    """Rows for simulated worms."""
+def rendered(rig: RigConfig, seeds: range, case: str, folder: Path) -> list[WormStack]:
+    """Stacks of a case, of those seeds whose worm has a true focus."""
     step_um = rig.optics.dof_um / PLANES_PER_DOF
-    plain = [s for seed in seeds if (s := worm_stack(rig, seed, "plain", step_um, folder)) is not None]
+    return [s for seed in seeds if (s := worm_stack(rig, seed, case, step_um, folder)) is not None]
+
+
+def measures_of_worms(rig: RigConfig, seeds: range, folder: Path) -> Iterator[Row]:
+    """Rows for every measure alone, on simulated worms."""
+    plain = rendered(rig, seeds, "plain", folder)
     truths = [0.0] * len(plain)
     peaks: dict[str, list[Peak | None]] = {}
     for specimen in plain:
@@ -154,21 +162,30 @@ def worms(rig: RigConfig, seeds: range, dusty: int, folder: Path) -> Iterator[Ro
             )
     for name, found in peaks.items():
         yield summary(f"{rig.name}, {name}", found, truths, rig)
-    sparse = [_thinned(s.stack) for s in plain]
-    found = [
-        peak_of(s.positions_um, [luminance(p) for p in s.images], DEFAULT_MEASURE, specimen.worm)
-        for s, specimen in zip(sparse, plain, strict=True)
-    ]
-    yield summary(
-        f"{rig.name}, {DEFAULT_MEASURE}, the worm's true box, every second plane", found, truths, rig
-    )
+    sparse = [replace(s, stack=_thinned(s.stack)) for s in plain]
+    yield _of_worms(rig, "the worm's true box, every second plane", sparse)
+
+
+def labels_of_worms(rig: RigConfig, seeds: range, dusty: int, folder: Path) -> Iterator[Row]:
+    """Rows for whole labels of simulated worms, in trouble and not."""
+    plain = rendered(rig, seeds, "plain", folder)
     yield verdicts(f"{rig.name}, labels, plain", [verdict(s.stack, 0.0) for s in plain], rig)
-    for case in ("dusty", "dust below"):
-        held = [
-            s for seed in seeds[::dusty] if (s := worm_stack(rig, seed, case, step_um, folder)) is not None
-        ]
-        yield verdicts(f"{rig.name}, labels, {case}", [verdict(s.stack, 0.0) for s in held], rig)
     yield from _derived(rig, plain)
+    for case in ("dusty", "dust below"):
+        held = rendered(rig, seeds[::dusty], case, folder)
+        yield verdicts(f"{rig.name}, labels, {case}", [verdict(s.stack, 0.0) for s in held], rig)
+    for case in ("plain", "linear"):
+        held = rendered(rig, seeds[::dusty], case, folder)
+        yield _of_worms(rig, f"the worm's true box, some of them, {case} tones", held)
+
+
+def _of_worms(rig: RigConfig, what: str, specimens: list[WormStack]) -> Row:
+    """How the default measure does in the true boxes of some worms."""
+    peaks = [
+        peak_of(s.stack.positions_um, [luminance(p) for p in s.stack.images], DEFAULT_MEASURE, s.worm)
+        for s in specimens
+    ]
+    return summary(f"{rig.name}, {DEFAULT_MEASURE}, {what}", peaks, [0.0] * len(peaks), rig)
 
 
 def _derived(rig: RigConfig, plain: list[WormStack]) -> Iterator[Row]:
@@ -242,21 +259,26 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of recorded stacks")
     parser.add_argument("--specimens", type=int, default=100, help="worms")
     parser.add_argument("--dusty", type=int, default=5, help="one worm in so many is rendered with dust too")
+    parser.add_argument(
+        "--labels-only", action="store_true", help="leave out the worms' rows of each measure"
+    )
     parser.add_argument("--others", type=int, default=100, help="stacks of each other rig")
     parser.add_argument("--rigs", nargs="*", default=["worm_tracker_sim", *OTHERS], help="which rigs")
     parser.add_argument("--seed", type=int, default=6000, help="seed of the first specimen")
-    parser.add_argument("--json", type=Path, help="file for the figures")
+    parser.add_argument("--json", type=Path, help="file for the figures; its rows of other cases stay")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     options.stacks.mkdir(parents=True, exist_ok=True)
-    rows: list[Row] = []
+    rows: dict[str, Row] = {}
+    if options.json is not None and options.json.exists():
+        rows = {row["case"]: row for row in json.loads(options.json.read_text(encoding="utf-8"))["rows"]}
 
     def keep(new: Iterator[Row]) -> None:
         for row in new:
             print_rows([row])
-            rows.append(row)
+            rows[row["case"]] = row
             if options.json is not None:
-                write_report(options.json, rows)
+                write_report(options.json, list(rows.values()))
 
     for name in options.rigs:
         rig = load_rig(name)
@@ -267,7 +289,9 @@ def main() -> None:
             )
         else:
             seeds = range(options.seed, options.seed + options.specimens)
-            keep(worms(rig, seeds, options.dusty, options.stacks))
+            if not options.labels_only:
+                keep(measures_of_worms(rig, seeds, options.stacks))
+            keep(labels_of_worms(rig, seeds, options.dusty, options.stacks))
     if options.data is not None:
         keep(recorded(options.data))
 

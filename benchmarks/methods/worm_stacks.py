@@ -24,8 +24,9 @@ from hw.simulation.scene import FOCUS_MARGIN_UM, Region, Scene
 
 __all__ = ["CASES", "WormStack", "out_of_range", "tilted", "worm_stack"]
 
-CASES = ("plain", "dusty", "dust below")
-"""What is rendered: the rig file's own plates, very dusty ones, and dust on the underside of the agar."""
+CASES = ("plain", "linear", "dusty", "dust below")
+"""What is rendered: the rig file's own worms, the same with grey levels in proportion to the light, on
+very dusty plates, and with dust on the underside of the agar."""
 
 WINDOW_UM = 868.0
 TRACKING_ERROR_UM = 25.0
@@ -76,6 +77,9 @@ def _render(
     simulation = worm_section(rig)
     if case == "dusty":
         simulation = simulation.model_copy(update={"plate": simulation.plate.model_copy(update=DUSTY)})
+    if case == "linear":
+        sensor = simulation.sensor.model_copy(update={"gamma": (1.0, 1.0)})
+        simulation = simulation.model_copy(update={"sensor": sensor})
     rng = np.random.default_rng([seed, 7])
     scene, side = _scene(rig, simulation, seed)
     t = float(rng.uniform(0, 5))
