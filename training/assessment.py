@@ -65,11 +65,13 @@ def paired(assessments: Sequence[Assessment], frames: Frames, *, seed: int = 0) 
         For each pair: ``first`` and ``second``, their names, and what `statistics.compare_errors` gives, with
         ``wilcoxon_p_holm``, adjusted for the number of pairs, in ``frames`` and ``specimens``.
     """
+    counted = frames.counted
+    truth, specimen = frames.offset_um[counted], frames.specimen[counted]
     pairs: list[dict[str, Any]] = []
     for one, other in combinations(assessments, 2):
-        first_um, second_um = (np.abs(a.answers.predicted_um - frames.offset_um) for a in (one, other))
+        first_um, second_um = (np.abs(a.answers.predicted_um[counted] - truth) for a in (one, other))
         names = {"first": one.candidate.name, "second": other.candidate.name}
-        pairs.append({**names, **compare_errors(first_um, second_um, frames.specimen, seed=seed)})
+        pairs.append({**names, **compare_errors(first_um, second_um, specimen, seed=seed)})
     for over in ("frames", "specimens"):
         adjusted = holm([pair[over]["wilcoxon_p"] for pair in pairs])
         for pair, p in zip(pairs, adjusted, strict=True):

@@ -1,7 +1,7 @@
 """How good networks are on stacks: what each says about every plane, and the figures that this gives."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from training.views import full_view, native_window, rgb_planes
 __all__ = ["Answers", "Frames", "evaluate", "figures_of", "judge_stacks", "shown_views"]
 
 _NAMED = 5
+_FIELD = "field "
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +52,16 @@ class Frames:
     simulated: bool = False
     left_out: dict[Path, str] = field(default_factory=dict)
 
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """Frames that count, (N,): all but those of wider fields, which are asked for besides."""
+        return ~np.strings.startswith(self.view, _FIELD)
+
+    def of(self, chosen: NDArray[np.bool_]) -> "Frames":
+        """Return some of the frames."""
+        columns = ("stack", "plane", "view", "specimen", "light", "offset_um")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in columns})
+
 
 @dataclass(frozen=True, eq=False)
 class Answers:
@@ -64,6 +75,10 @@ class Answers:
 
     predicted_um: NDArray[np.float64]
     sigma_um: NDArray[np.float64] | None = None
+
+    def of(self, chosen: NDArray[np.bool_]) -> "Answers":
+        """Return those to some of the frames."""
+        return Answers(self.predicted_um[chosen], None if self.sigma_um is None else self.sigma_um[chosen])
 
 
 def judge_stacks(
@@ -189,7 +204,7 @@ def shown_views(
     for field_um in fields_um:
         # The same pixels of the input stand for more.
         wider = spec.model_copy(update={"um_per_px": field_um / spec.width_px})
-        views.append((f"field {field_um:g} um", native_window(planes, um_per_px, wider)))
+        views.append((f"{_FIELD}{field_um:g} um", native_window(planes, um_per_px, wider)))
     if full:
         views.append(("full", full_view(planes, spec)))
     return views
@@ -211,8 +226,14 @@ def figures_of(
         As `metrics.grouped_figures`, also by signed offset in depths of field, by light (thirds of the
         frames) and by specimen; ``stacks`` and ``specimens`` counted; ``intervals`` as
         `statistics.intervals` gives them; ``left_out``; and, where the network tells its deviation,
-        ``sigma_factor``: 1 for an honest one, above for an overconfident one.
+        ``sigma_factor``: 1 for an honest one, above for an overconfident one. Wider fields have their figures
+        in the group of views, and enter no others.
     """
+    wider = {
+        kind: _figures_of_view(frames, answers, kind, um_per_step, dof_um)
+        for kind in dict.fromkeys(frames.view[~frames.counted].tolist())
+    }
+    answers, frames = answers.of(frames.counted), frames.of(frames.counted)
     result = metrics.grouped_figures(
         frames.offset_um,
         answers.predicted_um,
@@ -226,6 +247,7 @@ def figures_of(
             "specimen": {str(name): frames.specimen == name for name in np.unique(frames.specimen)},
         },
     )
+    result["groups"]["view"] |= wider
     result["stacks"] = len(frames.paths)
     result["specimens"] = len(np.unique(frames.specimen))
     result["intervals"] = intervals(
@@ -235,6 +257,16 @@ def figures_of(
     if answers.sigma_um is not None:
         result["sigma_factor"] = result["sigma"]["factor"]
     return result
+
+
+def _figures_of_view(
+    frames: Frames, answers: Answers, kind: str, um_per_step: float, dof_um: float
+) -> dict[str, Any]:
+    shown = frames.view == kind
+    some = answers.of(shown)
+    return metrics.figures_with_sigma(
+        frames.offset_um[shown], some.predicted_um, um_per_step, dof_um, some.sigma_um
+    )
 
 
 def evaluate(
@@ -282,7 +314,10 @@ def _learnt_from(learnt: Mapping[str, Sequence[str]]) -> str:
         parts.append(
             f"{name} was trained on or validated with {len(specimens)} of these specimens: {some}{more}"
         )
-    return f"{'; '.join(parts)}; figures would flatter: give stacks of other specimens, or allow it with '--seen'"
+    return (
+        f"{'; '.join(parts)}; figures would flatter: give stacks of other specimens, or allow it with "
+        "'--seen'"
+    )
 
 
 def _answers(name: str, parts: Sequence[tuple[NDArray[np.float64], NDArray[np.float64] | None]]) -> Answers:

@@ -13,6 +13,7 @@ __all__ = [
     "BANDS_UM",
     "Figures",
     "figures",
+    "figures_with_sigma",
     "grouped_figures",
     "in_words",
     "offset_bands",
@@ -69,6 +70,20 @@ def figures(offsets_um: ArrayLike, predictions_um: ArrayLike, um_per_step: float
     }
 
 
+def figures_with_sigma(
+    offsets_um: ArrayLike,
+    predictions_um: ArrayLike,
+    um_per_step: float,
+    dof_um: float,
+    sigmas_um: ArrayLike | None = None,
+) -> dict[str, Any]:
+    """Return `figures`, and where there are deviations, (N,), under ``sigma`` what `sigma_figures` says."""
+    found: dict[str, Any] = dict(figures(offsets_um, predictions_um, um_per_step, dof_um))
+    if sigmas_um is not None:
+        found["sigma"] = sigma_figures(offsets_um, predictions_um, sigmas_um)
+    return found
+
+
 def grouped_figures(
     offsets_um: ArrayLike,
     predictions_um: ArrayLike,
@@ -91,10 +106,8 @@ def grouped_figures(
     sigmas = None if sigmas_um is None else np.asarray(sigmas_um)
 
     def of(chosen: NDArray[np.bool_]) -> dict[str, Any]:
-        found: dict[str, Any] = dict(figures(truth[chosen], guess[chosen], um_per_step, dof_um))
-        if sigmas is not None:
-            found["sigma"] = sigma_figures(truth[chosen], guess[chosen], sigmas[chosen])
-        return found
+        some = None if sigmas is None else sigmas[chosen]
+        return figures_with_sigma(truth[chosen], guess[chosen], um_per_step, dof_um, some)
 
     bands = {}
     for low, high in pairwise(BANDS_UM):

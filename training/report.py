@@ -3,6 +3,7 @@
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -70,9 +71,11 @@ def write_report(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        pictures = {a.candidate.name: _pictures(folder, a, frames, circumstances) for a in assessments}
+        counted = [replace(a, answers=a.answers.of(frames.counted)) for a in assessments]
+        drawn = frames.of(frames.counted)
+        pictures = {a.candidate.name: _pictures(folder, a, drawn, circumstances) for a in counted}
         if len(assessments) > 1:
-            draw_comparison(folder / "comparison.png", assessments, frames, circumstances.scale)
+            draw_comparison(folder / "comparison.png", counted, drawn, circumstances.scale)
         lines = [
             *_head(assessments, frames, circumstances),
             *_overall(assessments),

@@ -129,7 +129,7 @@ def _draw_predicted(
     axes.set_xlabel("true offset (µm)")
     axes.set_ylabel("predicted offset (µm)")
     axes.legend(loc="upper left", frameon=False, fontsize=9, markerscale=3)
-    _title(axes, f"Predicted against true (half a DOF to either side shaded, DOF {scale.dof_um:g} µm)")
+    _title(axes, f"Predicted against true (DOF shaded, {scale.dof_um:g} µm)")
 
 
 def _draw_error_by_offset(
