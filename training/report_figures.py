@@ -230,9 +230,16 @@ def _draw_cost(axes: "Axes", assessments: Sequence[Assessment], scale: Scale) ->
         place = (assessment.candidate.cost.multiply_adds / 1e6, assessment.figures["mae_um"])
         axes.plot(*place, "o", color=colour, markersize=9)
         axes.annotate(assessment.candidate.name, place, xytext=(8, 5), textcoords="offset points", fontsize=9)
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    costs = [a.candidate.cost.multiply_adds / 1e6 for a in assessments]
     axes.set_xscale("log")
-    axes.margins(x=0.25, y=0.25)
-    axes.set_ylim(bottom=0)
+    # Names stand to the right of their points; most of a decade, or small differences look large.
+    axes.set_xlim(min(costs) / 1.5, max(6 * min(costs), 2.5 * max(costs)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set_ylim(0, 1.2 * max(a.figures["mae_um"] for a in assessments) or 1)
     axes.set_xlabel("multiply-adds (millions)")
     axes.set_ylabel("mean absolute error (µm)")
     _steps_beside(axes, scale)

@@ -1,13 +1,17 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from torch import nn
 
+from edge.bundle import load_bundle
 from hw.errors import ConfigError
 from training import networks
-from training.networks.cost import cost_of
+from training.networks.cost import Cost, cost_of, cost_of_file
+
+TINT = Path(__file__).parents[1] / "edge" / "networks" / "tint_float32.tflite"
 
 
 @pytest.mark.parametrize("name", [name for name in networks.names() if "tests" not in name])
@@ -72,6 +76,18 @@ def test_cost_of_published_networks():
     v2, v3 = (networks.create(name, 1000) for name in ("mobilenetv2", "mobilenetv3_small"))
     assert cost_of(v2, 224, 224).multiply_adds == pytest.approx(300e6, rel=0.02)
     assert cost_of(v3, 224, 224).multiply_adds == pytest.approx(56e6, rel=0.02)
+
+
+def test_cost_of_a_file_is_that_of_its_network():
+    # tests/edge/networks/make.py: two outputs of three colours at each of 12x8 pixels, and a mean.
+    assert cost_of_file(TINT.read_bytes()) == Cost(12 * 8 * 2 * 3, 2 * 3 + 2)
+    shipped = load_bundle("default")
+    spec = shipped.card.input
+    torch_cost = cost_of(networks.create("focusnet_small", 2), spec.height_px, spec.width_px)
+    found = cost_of_file(shipped.flatbuffer)
+    assert found.multiply_adds == pytest.approx(torch_cost.multiply_adds, rel=1e-3)
+    # Each norm's two numbers per channel have become one bias.
+    assert found.parameters == pytest.approx(torch_cost.parameters, rel=2e-3)
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])

@@ -114,6 +114,9 @@ def test_two_runs_on_their_test_specimens(stacks, runs, tmp_path, capsys):
     # The line in it does the same again.
     line = shlex.split(text.split("```sh\n")[1].split("\n```")[0])
     assert line[0] == "wormfocus"
+    # Without the pictures, which take their time.
+    place = line.index("--report")
+    del line[place : place + 2]
     figures.unlink()
     assert main(line[1:]) == 0
     again = json.loads(figures.read_text())
@@ -158,14 +161,13 @@ def test_a_damaged_stack_is_left_out_and_told(stacks, runs, tmp_path, capsys):
     path = broken / "s01.ome.tif"
     # The same size, so that the folder is still the one that was trained on.
     path.write_bytes(b"II*\0" + bytes(len(path.read_bytes()) - 4))
-    out, figures = tmp_path / "report", tmp_path / "figures.json"
+    figures = tmp_path / "figures.json"
     command = ["compare", *map(str, runs), "--stacks", str(broken)]
-    assert main([*command, "--report", str(out), "--json", str(figures)]) == 0
+    assert main([*command, "--json", str(figures)]) == 0
     assert f"warning: left out {path}: " in capsys.readouterr().out
     (network, _) = json.loads(figures.read_text())["networks"]
     assert network["specimens"] == 3
     assert [left["stack"] for left in network["left_out"]] == [str(path)]
-    assert f"**Left out**, could not be read: `{path}`" in (out / "report.md").read_text()
     for other in broken.glob("*.tif"):
         other.write_bytes(b"II*\0" + bytes(len(other.read_bytes()) - 4))
     assert main(command) == 2
