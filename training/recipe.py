@@ -102,8 +102,8 @@ class BinsConfig(Section):
 class PatchesConfig(Section):
     """Patches of the head `patches`, as `training.networks.patches.patch_corners` lays them out.
 
-    Paper 2 asks about seven patches of 672 pixels, rows [2, 3, 2], on one microscope and about nine, rows
-    [3, 3, 3], on another.
+    Paper 2 asks about seven patches of 672 pixels on one microscope and about nine on another, and does not
+    say where they lie: [2, 3, 2] and [3, 3, 3] are such rows.
     """
 
     side_px: Count = Field(description="Of a patch, pixels of the input.")
