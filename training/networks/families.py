@@ -19,6 +19,12 @@ TIMM_NAMES = {
 }
 
 
+# Ours, by the channels of the stem and of each stage, and the residual blocks of each stage.
+FOCUSNETS = {
+    "focusnet_small": ((16, 24, 48, 96, 160), (1, 2, 2, 2)),
+}
+
+
 def _register_timm(name: str, timm_name: str) -> None:
     @register(name)
     def build(wanted: Wanted) -> nn.Module:
@@ -37,12 +43,17 @@ for _name, _timm_name in TIMM_NAMES.items():
     _register_timm(_name, _timm_name)
 
 
-@register("focusnet_small")
-def _focusnet_small(wanted: Wanted) -> nn.Module:
-    from training.focusnet import FocusNet
+def _register_focusnet(name: str, widths: tuple[int, ...], blocks: tuple[int, ...]) -> None:
+    @register(name)
+    def build(wanted: Wanted) -> nn.Module:
+        from training.focusnet import FocusNet
 
-    _no_published_weights("focusnet_small", wanted)
-    return FocusNet(wanted.outputs, widths=(16, 24, 48, 96, 160), blocks=(1, 2, 2, 2))
+        _no_published_weights(name, wanted)
+        return FocusNet(wanted.outputs, widths, blocks)
+
+
+for _name, (_widths, _blocks) in FOCUSNETS.items():
+    _register_focusnet(_name, _widths, _blocks)
 
 
 @register("two_block")
