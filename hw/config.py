@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from hw.calibration_record import CalibrationRecord
 from hw.drive import DriveConfig, check_end_stop
 from hw.errors import ConfigError
 from hw.gpio.config import GpioConfig
@@ -25,6 +26,7 @@ __all__ = [
     "AxisConfig",
     "CameraConfig",
     "ControlConfig",
+    "ImagingConfig",
     "OpticsConfig",
     "ReplayConfig",
     "RigConfig",
@@ -46,6 +48,11 @@ class OpticsConfig(Section):
     um_per_px: Positive = Field(description="Specimen distance per camera pixel, um.")
     na: Positive = Field(description="Numerical aperture of the objective.")
     dof_um: Positive = Field(description="Depth of field, um; errors are also reported in it.")
+    red_minus_blue_um: float | None = Field(
+        None,
+        description="Lens position that focuses red light minus the one that focuses blue, um, with + away "
+        "from the specimen; above 0 for a lens that nobody corrected. Proves the axis's direction.",
+    )
 
 
 class CameraConfig(Section):
@@ -61,6 +68,13 @@ class CameraConfig(Section):
     stall_timeout_s: Positive = 2.0
 
 
+class ImagingConfig(Section):
+    """A second camera, which records what the first one only focuses: the microscope's own."""
+
+    optics: OpticsConfig
+    camera: CameraConfig
+
+
 class AxisConfig(Section):
     """The lens's screw and its motor."""
 
@@ -73,7 +87,7 @@ class AxisConfig(Section):
     settle_s: NonNegative = Field(description="Time after a move until the lens stands still, s.")
     invert_direction: bool = Field(
         False,
-        description="The one place where a direction is inverted: that of a real motor. Rigs without one "
+        description="The one place where a direction is inverted: that of a motor. Rigs without one "
         "refuse it.",
     )
     drive: DriveConfig = DriveConfig()
@@ -144,6 +158,7 @@ class RigConfig(Section):
     kind: Literal["pi", "simulated", "replayed"]
     optics: OpticsConfig
     camera: CameraConfig
+    imaging: ImagingConfig | None = None
     axis: AxisConfig
     stage: StageConfig | None = None
     gpio: GpioConfig | None = None
@@ -152,6 +167,9 @@ class RigConfig(Section):
     control: ControlConfig = ControlConfig()
     replay: ReplayConfig | None = None
     simulation: SimulationSection | None = None
+    calibration: tuple[CalibrationRecord, ...] = Field(
+        (), description="What was measured here, oldest first."
+    )
 
     @model_validator(mode="after")
     def _picture_fits_the_sensor(self) -> "RigConfig":
@@ -246,12 +264,19 @@ def check_model(
         # A misspelt key is also a missing one: say the first, which is the cause.
         errors = error.errors()
         first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-        location = tuple(first["loc"])
+        chosen = tuple(first["loc"])
+        # Which family of rigs is simulated stands in the location, and not in the file.
+        location = chosen[:1] + chosen[2:] if chosen[:1] == ("simulation",) else chosen
         line = _line_of(node, (*prefix, *location))
         where = f"{path}:{line}" if line else str(path)
         key = ".".join(str(part) for part in _keys_in_file(node, (*prefix, *location))) or "file"
+        if first["type"] == "union_tag_invalid" and location == ("simulation",):
+            there = first["ctx"]["expected_tags"]
+            raise ConfigError(
+                f"{where}: '{key}.specimen': unknown specimen '{first['ctx']['tag']}'; there are {there}"
+            ) from error
         if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(location[-1]), _valid_keys(model, location[:-1]), 1)
+            near = difflib.get_close_matches(str(location[-1]), _valid_keys(model, chosen[:-1]), 1)
             hint = f"did you mean '{near[0]}'?" if near else "remove it"
             raise ConfigError(f"{where}: unknown key '{key}'; {hint}") from error
         message = first["msg"].removeprefix("Value error, ")
@@ -317,10 +342,26 @@ def _line_of(node: yaml.Node | None, location: tuple[Any, ...]) -> int | None:
 
 def _valid_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     current: Any = model
+    within: list[type[BaseModel]] = []
     for part in location:
         if isinstance(part, int):
             continue
-        annotation = current.model_fields[str(part)].annotation
-        candidates = [annotation, *get_args(annotation)]
-        current = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), current)
+        # A part that is no key names the choice among the models that may stand at the key before.
+        if part in current.model_fields:
+            within = _models_in(current.model_fields[str(part)].annotation)
+            current = within[0] if within else current
+        else:
+            current = next((m for m in within if _specimen_of(m) == part), current)
     return list(current.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models that an annotation names, in its order."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]
+
+
+def _specimen_of(model: type[BaseModel]) -> str | None:
+    field = model.model_fields.get("specimen")
+    return get_args(field.annotation)[0] if field is not None else None

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.stack import ZStack, read_stack, stack_name
+from calibration.stack import ZStack, read_stack
 from edge.bundle import InputSpec
 from hw.errors import ConfigError, StackError
 from training import metrics
 from training.judge import Judge
-from training.labelled import LabelledStack
+from training.labelled import LabelledStack, specimen_of
 from training.statistics import intervals
 from training.views import full_view, native_window, rgb_planes
 
@@ -21,6 +21,8 @@ __all__ = ["Answers", "Frames", "evaluate", "figures_of", "judge_stacks", "shown
 
 _NAMED = 5
 _FIELD = "field "
+# Of `Frames`, one value for each.
+_COLUMNS = ("stack", "plane", "view", "specimen", "plate", "day", "light", "offset_um")
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +35,7 @@ class Frames:
     stack : (N,) index into `paths`
     plane : (N,) index of the plane within its stack
     view : (N,) 'window', 'full' or 'field F um'
-    specimen : (N,) its name
+    specimen, plate, day : (N,) their names; the latter two empty where no manifest says
     light : (N,) mean grey value of what the first network was shown, 0 to 255
     offset_um : (N,) true offset, um
     rig : that the stacks say they are of, '' where they say nothing
@@ -46,6 +48,8 @@ class Frames:
     plane: NDArray[np.int64]
     view: NDArray[np.str_]
     specimen: NDArray[np.str_]
+    plate: NDArray[np.str_]
+    day: NDArray[np.str_]
     light: NDArray[np.float64]
     offset_um: NDArray[np.float64]
     rig: str = ""
@@ -59,8 +63,7 @@ class Frames:
 
     def of(self, chosen: NDArray[np.bool_]) -> "Frames":
         """Return some of the frames."""
-        columns = ("stack", "plane", "view", "specimen", "light", "offset_um")
-        return replace(self, **{name: getattr(self, name)[chosen] for name in columns})
+        return replace(self, **{name: getattr(self, name)[chosen] for name in _COLUMNS})
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,8 +121,7 @@ def judge_stacks(
     ConfigError
         A network gives values that are no numbers.
     """
-    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in ("stack", "plane", "view", "specimen")}
-    columns |= {"light": [], "offset_um": []}
+    columns: dict[str, list[NDArray[Any]]] = {name: [] for name in _COLUMNS}
     said: dict[str, list[tuple[NDArray[np.float64], NDArray[np.float64] | None]]] = {n: [] for n in judges}
     paths: list[Path] = []
     rigs: dict[str, Path] = {}
@@ -133,7 +135,7 @@ def judge_stacks(
             left_out[labelled.path] = str(error).removeprefix(f"{labelled.path}: ")
             tell(f"warning: left out {error}")
             continue
-        specimen = _specimen(labelled, stack)
+        specimen = specimen_of(labelled, stack)
         if (only is not None and specimen not in only) or specimen in skip:
             continue
         for name, known in (never or {}).items():
@@ -158,6 +160,8 @@ def judge_stacks(
                     columns["plane"].append(np.arange(count))
                     columns["view"].append(np.full(count, kind))
                     columns["specimen"].append(np.full(count, specimen))
+                    columns["plate"].append(np.full(count, labelled.plate))
+                    columns["day"].append(np.full(count, labelled.day))
                     columns["light"].append(images.mean(axis=(1, 2, 3), dtype=np.float64))
                     columns["offset_um"].append(labelled.focus_um - stack.positions_um)
         paths.append(labelled.path)
@@ -224,16 +228,17 @@ def figures_of(
     -------
     dict
         As `metrics.grouped_figures`, also by signed offset in depths of field, by light (thirds of the
-        frames) and by specimen; ``stacks`` and ``specimens`` counted; ``intervals`` as
-        `statistics.intervals` gives them; ``left_out``; and, where the network tells its deviation,
-        ``sigma_factor``: 1 for an honest one, above for an overconfident one. Wider fields have their figures
-        in the group of views, and enter no others.
+        frames), by specimen, and by plate and day where manifests say them; ``stacks`` and ``specimens``
+        counted; ``intervals`` as `statistics.intervals` gives them; ``left_out``; and, where the network
+        tells its deviation, ``sigma_factor``: 1 for an honest one, above for an overconfident one. Wider
+        fields have their figures in the group of views, and enter no others.
     """
     wider = {
         kind: _figures_of_view(frames, answers, kind, um_per_step, dof_um)
         for kind in dict.fromkeys(frames.view[~frames.counted].tolist())
     }
     answers, frames = answers.of(frames.counted), frames.of(frames.counted)
+    listed = {"plate": frames.plate, "day": frames.day}
     result = metrics.grouped_figures(
         frames.offset_um,
         answers.predicted_um,
@@ -244,7 +249,8 @@ def figures_of(
         more={
             "offset_dof": metrics.offset_bands(frames.offset_um, dof_um),
             "light": metrics.thirds(frames.light),
-            "specimen": {str(name): frames.specimen == name for name in np.unique(frames.specimen)},
+            **{kind: _named(names) for kind, names in listed.items() if np.any(names != "")},
+            "specimen": _named(frames.specimen),
         },
     )
     result["groups"]["view"] |= wider
@@ -257,6 +263,10 @@ def figures_of(
     if answers.sigma_um is not None:
         result["sigma_factor"] = result["sigma"]["factor"]
     return result
+
+
+def _named(names: NDArray[np.str_]) -> dict[str, NDArray[np.bool_]]:
+    return {str(name) or "not listed": names == name for name in np.unique(names)}
 
 
 def _figures_of_view(
@@ -288,11 +298,6 @@ def evaluate(
         {"the network": judge}, stacks, only=only, never={"the network": never}, full=full
     )
     return figures_of(frames, answers["the network"], um_per_step, dof_um, seed=seed)
-
-
-def _specimen(labelled: LabelledStack, stack: ZStack) -> str:
-    """Name the specimen; without a name of its own, every stack is its own specimen."""
-    return stack.specimen or stack_name(labelled.path)
 
 
 def _check_one_rig(rigs: dict[str, Path], stack: ZStack, path: Path) -> None:

@@ -38,6 +38,8 @@ _GROUPS = {
     "abs_offset_um": "size of the offset, um",
     "offset_dof": "signed offset, depths of field",
     "light": "light, mean grey value",
+    "plate": "plate",
+    "day": "day",
 }
 _SPECIMENS = 10
 
@@ -214,7 +216,8 @@ def _network(assessment: Assessment, pictures: tuple[str, str]) -> list[str]:
     ]
     columns = [*_COLUMNS, *(_SIGMA if "sigma" in figures else ())]
     for kind, title in _GROUPS.items():
-        lines += _table(title, figures["groups"][kind], columns)
+        if kind in figures["groups"]:
+            lines += _table(title, figures["groups"][kind], columns)
     specimens = figures["groups"]["specimen"]
     worst = dict(sorted(specimens.items(), key=lambda item: -item[1]["mae_um"])[:_SPECIMENS])
     title = f"specimen, the worst {len(worst)} of {len(specimens)}"
