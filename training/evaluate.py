@@ -301,12 +301,14 @@ def evaluate(
 
 
 def _check_one_rig(rigs: dict[str, Path], stack: ZStack, path: Path) -> None:
-    rigs.setdefault(stack.notes.get("rig", ""), path)
+    """Note a stack's rig, where it says one, and refuse a second."""
+    if stack.notes.get("rig"):
+        rigs.setdefault(stack.notes["rig"], path)
     if len(rigs) > 1:
-        (first, one), (second, other) = list(rigs.items())[:2]
+        (first, one), (second, other) = rigs.items()
         raise StackError(
-            f"{one} is of rig '{first or 'unknown'}', {other} of rig '{second or 'unknown'}': their errors "
-            "have no common step or depth of field; give stacks of one rig"
+            f"{one} is of rig '{first}', {other} of rig '{second}': their errors have no common step or depth "
+            "of field; give stacks of one rig"
         )
 
 
