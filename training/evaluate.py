@@ -307,8 +307,8 @@ def _check_one_rig(rigs: dict[str, Path], stack: ZStack, path: Path) -> None:
     if len(rigs) > 1:
         (first, one), (second, other) = rigs.items()
         raise StackError(
-            f"{one} is of rig '{first}', {other} of rig '{second}': their errors have no common step or depth "
-            "of field; give stacks of one rig"
+            f"{one} is of rig '{first}', {other} of rig '{second}': their errors have no common step or "
+            "depth of field; give stacks of one rig"
         )
 
 
@@ -322,8 +322,8 @@ def _learnt_from(learnt: Mapping[str, Sequence[str]]) -> str:
             f"{name} was trained on or validated with {len(specimens)} of these specimens: {some}{more}"
         )
     return (
-        f"{'; '.join(parts)}; figures would flatter: give stacks of other specimens, or allow it with "
-        "'--seen'"
+        f"{'; '.join(parts)}; figures would flatter: give stacks of other specimens, leave these out with "
+        "'compare --unseen', or allow it with '--seen'"
     )
 
 

@@ -226,7 +226,7 @@ def _network(assessment: Assessment, pictures: tuple[str, str]) -> list[str]:
         *_table(title, worst, columns),
         f"![The worst frames]({pictures[1]})",
         "",
-        "The worst frames, at most two of a specimen, each with the sharpest plane of its stack.",
+        "The worst frames, at most two of a specimen, each beside its stack's plane nearest to focus.",
         "",
     ]
 

@@ -50,7 +50,7 @@ def worst_rows(
 
 
 def draw_worst(path: Path, assessment: Assessment, frames: Frames, scale: Scale) -> None:
-    """Draw the frames with the largest errors as the network saw them, beside their stacks' sharpest planes.
+    """Draw the frames with the largest errors as the network saw them, each beside its stack nearest to focus.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def draw_worst(path: Path, assessment: Assessment, frames: Frames, scale: Scale)
             f"error {error[row]:+.4g} µm = {error[row] / scale.um_per_step:+.1f} steps",
             loc="left", fontsize=8.5, color=INK,
         )  # fmt: skip
-        right.set_title(f"sharpest plane,\n{sharp_offset_um:+.4g} µm from focus", loc="left", fontsize=8.5)
+        right.set_title(f"nearest to focus,\n{sharp_offset_um:+.4g} µm out", loc="left", fontsize=8.5)
     figure.suptitle(
         f"{assessment.candidate.name}: the worst frames, as the network saw them",
         x=0.012, ha="left", fontsize=13, fontweight="bold", color=INK,
@@ -92,7 +92,7 @@ def draw_worst(path: Path, assessment: Assessment, frames: Frames, scale: Scale)
 def _pictures(
     assessment: Assessment, frames: Frames, row: int
 ) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None, float]:
-    """Return a frame and its stack's sharpest plane at the network's input size, and that one's offset."""
+    """Return a frame and its stack's plane nearest to focus, at the input's size, and that one's offset."""
     spec = assessment.candidate.judge.spec
     kind = str(frames.view[row])
     same = np.flatnonzero((frames.stack == frames.stack[row]) & (frames.view == kind))
