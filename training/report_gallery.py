@@ -50,7 +50,7 @@ def worst_rows(
 
 
 def draw_worst(path: Path, assessment: Assessment, frames: Frames, scale: Scale) -> None:
-    """Draw the frames with the largest errors as the network saw them, each beside its stack nearest to focus.
+    """Draw the largest errors as the network saw them, each beside its stack's plane nearest to focus.
 
     Parameters
     ----------
