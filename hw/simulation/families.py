@@ -1,7 +1,22 @@
 """The families of simulated rigs: what the `simulation` section of a rig file may be, by its `specimen`."""
 
+from typing import Annotated
+
+from pydantic import Discriminator, Tag
+
+from hw.simulation.beads_config import BeadsConfig
 from hw.simulation.config import SimulationConfig
 
 __all__ = ["SimulationSection"]
 
-SimulationSection = SimulationConfig
+
+def _specimen(value: object) -> str:
+    """Rigs follow a worm unless their file says otherwise."""
+    named = value.get("specimen", "worm") if isinstance(value, dict) else getattr(value, "specimen", "worm")
+    return str(named)
+
+
+SimulationSection = Annotated[
+    Annotated[SimulationConfig, Tag("worm")] | Annotated[BeadsConfig, Tag("beads")],
+    Discriminator(_specimen),
+]

@@ -171,6 +171,9 @@ class Lens:
         points = self._points_at(defocus_um)
         intensity = np.empty((height, width, 3), np.float32)
         for number, band in enumerate(self.bands):
+            if (twin := self._same_light(wave, number)) is not None:
+                np.multiply(intensity[..., twin], band.gain / self.bands[twin].gain, out=intensity[..., number])
+                continue
             pupil = self._pupil(band.wavelength_um, wave.shape)
             corners = self._corners(band.wavelength_um, wave.shape, wave.pad, points)
             rows, columns = pupil.axial.shape
@@ -197,6 +200,16 @@ class Lens:
         """Half-width in um that light from a point can reach at a defocus, for margins of windows."""
         largest = max(abs(defocus_um - band.shift_um) for band in self.bands)
         return self.na * (1 + self.coherence) * largest + 4 * self.bands[0].wavelength_um / self.na
+
+    def _same_light(self, wave: ExitWave, number: int) -> int | None:
+        """An earlier band with the same wave and focus, as of a rig with one colour; it is rendered once."""
+        band = self.bands[number]
+        for earlier in range(number):
+            other = self.bands[earlier]
+            same = (other.wavelength_um, other.shift_um) == (band.wavelength_um, band.shift_um)
+            if same and wave.spectra[earlier] is wave.spectra[number]:
+                return earlier
+        return None
 
     def _points_at(self, defocus_um: float) -> int:
         # Rounded to fours, so that few patterns need to be kept.

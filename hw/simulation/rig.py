@@ -6,6 +6,7 @@ from hw.clock import VirtualClock
 from hw.config import RigConfig
 from hw.errors import ConfigError
 from hw.rig import AxisAlone, Rig
+from hw.simulation.beads_config import BeadsConfig
 from hw.simulation.camera import SimulatedCamera
 from hw.simulation.config import SimulationConfig, draw
 from hw.simulation.families import SimulationSection
@@ -57,7 +58,11 @@ def sample_of(rig: RigConfig, *, seed: int) -> Sample | None:
     ConfigError
         The rig is not simulated.
     """
-    simulation_section(rig)
+    section = simulation_section(rig)
+    if isinstance(section, BeadsConfig):
+        from hw.simulation.beads import BeadSlide
+
+        return BeadSlide(rig, section, seed)
     return None
 
 
