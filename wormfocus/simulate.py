@@ -20,7 +20,7 @@ def simulate(
     ] = Path("stacks"),
     planes: Annotated[int, typer.Option(min=1, help="Lens positions per stack, spread over the range.")] = 8,
     range_um: Annotated[float, typer.Option(min=1, help="Offsets lie between plus and minus this.")] = 1500.0,
-    window_um: Annotated[float, typer.Option(min=100, help="Side of the window around the worm.")] = 744.0,
+    window_um: Annotated[float, typer.Option(min=1, help="Side of the window around the worm.")] = 744.0,
     full: Annotated[bool, typer.Option("--full", help="Full frames instead of windows.")] = False,
     binned: Annotated[
         bool, typer.Option(help="Average camera pixels to the simulator's grid: smaller files.")

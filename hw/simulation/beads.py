@@ -28,9 +28,10 @@ from numpy.typing import NDArray
 from hw.config import RigConfig
 from hw.simulation.beads_config import BeadsConfig
 from hw.simulation.config import draw
+from hw.simulation.grey_sensor import GreySensor
 from hw.simulation.optics import ExitWave, Lens
 from hw.simulation.sensor import Sensor
-from hw.simulation.slide_things import Bead, Speck, Things, bead_wave, speck_wave
+from hw.simulation.bead_things import Bead, Speck, Things, bead_wave, speck_wave
 
 __all__ = ["BeadSlide"]
 
@@ -68,7 +69,8 @@ class BeadSlide:
         level = draw(rng, section.sensor.background_level)
         brighter = rig.camera.exposure_s / section.background_exposure_s
         # Past white is a thing that a long exposure does; only a rig file may not ask for it.
-        self.sensor = Sensor(section.sensor.model_copy(update={"background_level": level * brighter}), rng)
+        sensor = section.sensor.model_copy(update={"background_level": level * brighter})
+        self.sensor: Sensor = GreySensor(sensor, rng, follows_peak=False)
         self._empty = self.lens.image(self._nothing(), 0.0)[0, 0]
         self._waves = lru_cache(4)(self._make_waves)
         self._nominal: tuple[float, float] | None = None

@@ -6,6 +6,8 @@ from pydantic import Discriminator, Tag
 
 from hw.simulation.beads_config import BeadsConfig
 from hw.simulation.config import SimulationConfig
+from hw.simulation.slide_config import SlideConfig
+from hw.simulation.slit_config import SlitLaserConfig
 
 __all__ = ["SimulationSection"]
 
@@ -17,6 +19,9 @@ def _specimen(value: object) -> str:
 
 
 SimulationSection = Annotated[
-    Annotated[SimulationConfig, Tag("worm")] | Annotated[BeadsConfig, Tag("beads")],
+    Annotated[SimulationConfig, Tag("worm")]
+    | Annotated[SlideConfig, Tag("slide")]
+    | Annotated[SlitLaserConfig, Tag("slit_laser")]
+    | Annotated[BeadsConfig, Tag("beads")],
     Discriminator(_specimen),
 ]
