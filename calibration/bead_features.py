@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.beads import BeadSearch, BeadTrack, crop
+from calibration.beads import BeadSearch, BeadTrack, crop, track_beads
 from calibration.measure import luminance
 from calibration.radial_profile import RadialProfile, fit_profile
 from calibration.stack import ZStack
 
-__all__ = ["FEATURES", "BeadFeatures", "bead_profile", "measure_beads", "white_level"]
+__all__ = ["FEATURES", "BeadFeatures", "bead_profile", "measure_stack", "white_level"]
 
 FEATURES = ("steepest_slope", "centre_intensity")
 """Names of the features; both are highest at the reference plane."""
@@ -89,15 +89,14 @@ def bead_profile(
     return profile, float(np.median(square[ring]))
 
 
-def measure_beads(
+def measure_stack(
     stack: ZStack,
-    tracks: list[BeadTrack],
     search: BeadSearch,
     *,
     name: str = "",
     progress: Callable[[int, int], None] | None = None,
 ) -> BeadFeatures:
-    """Measure the features of every bead in every plane.
+    """Find the beads of a stack and measure their features in every plane.
 
     The steepest slope is that of the fall from the centre outwards, which is the steepest of all near the
     reference plane (paper 5 takes the slope farthest from 0, which far from it is the rise at the rim).
@@ -105,13 +104,19 @@ def measure_beads(
     Parameters
     ----------
     stack : the planes
-    tracks : the beads, from `track_beads`
-    search : as they were found
+    search : what counts as a bead
     name : of the stack
     progress : called with planes done and their number
+
+    Raises
+    ------
+    StackError
+        No beads.
     """
-    white = white_level(stack)
     planes = len(stack.images)
+    report = progress or (lambda done, total: None)
+    tracks = track_beads(stack, search, lambda done, total: report(done, total + planes))
+    white = white_level(stack)
     values = np.zeros((2, len(tracks), planes))
     saturated = np.zeros((len(tracks), planes), np.bool_)
     radii = np.linspace(0, PROFILE_DIAMETERS * search.diameter_px, 8 * round(search.diameter_px))
@@ -126,6 +131,5 @@ def measure_beads(
             values[1, index, number] = float(profile.at(CENTRE_PX)) / background
             box = image[round(y - reach) : round(y + reach) + 1, round(x - reach) : round(x + reach) + 1]
             saturated[index, number] = bool((box >= white).any())
-        if progress is not None:
-            progress(number + 1, planes)
+        report(2 * planes + number + 1, 3 * planes)
     return BeadFeatures(name, stack.positions_um, values, saturated, tuple(tracks))

@@ -53,10 +53,12 @@ def ball_spectrum(
     added = np.exp((1j * k * index_contrast * 2 * radius_um - absorbance / 2) * depth) - 1
     frequencies = np.linspace(0, reach, TABLE)
     angles = math.pi * (np.arange(ANGLES) + 0.5) / (2 * ANGLES)
-    transform = np.zeros(TABLE, np.complex128)
+    argument = 2 * math.pi * np.outer(frequencies, r)
+    bessel = np.zeros_like(argument)
     for cosine in np.cos(angles):
-        transform += np.cos(2 * math.pi * cosine * np.outer(frequencies, r)) @ (area * added)
-    return frequencies, transform / ANGLES
+        bessel += np.cos(cosine * argument)
+    weighted = area / ANGLES * added
+    return frequencies, bessel @ weighted.real + 1j * (bessel @ weighted.imag)
 
 
 def lay_out(
