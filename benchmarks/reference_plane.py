@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 BEAD_UM = 28.5
 EXPOSURES_MS = (6, 9, 12, 15, 18, 21, 24)
-CENTRE_UM, SPAN_UM, STEP_UM = 50.0, 300.0, 7.5
+CENTRE_UM, SPAN_UM, STEP_UM = 55.0, 240.0, 7.5
 BEAD_NUMBERS = (2, 3, 4, 6, 8, 12, 16)
 DRAWS = 40
 # Paper 5's actuator repeats to this; it asks for errors below it.
@@ -100,7 +100,9 @@ def rows_of(paths: list[str], how: str, every: int = 1) -> list[dict[str, Any]]:
         try:
             survey = find_reference_planes(group)
         except StackError as error:
-            rows += [{"stack": each.name, "how": how, "every": every, "refused": str(error)} for each in group]
+            rows += [
+                {"stack": each.name, "how": how, "every": every, "refused": str(error)} for each in group
+            ]
             continue
         rows += [{"stack": r.name, "how": how, "every": every, "refused": r.reason} for r in survey.refused]
         for plane in survey.planes:
@@ -194,9 +196,7 @@ def main() -> None:
         for path in pool.map(record, jobs):
             paths.append(path)
             print(f"{len(paths)} of {len(jobs)}: {path}", file=sys.stderr, flush=True)
-    of_set = {
-        seed: [p for p, job in zip(paths, jobs, strict=True) if job[1] == seed] for seed in range(last)
-    }
+    of_set = {seed: [p for p, job in zip(paths, jobs, strict=True) if job[1] == seed] for seed in range(last)}
     rows = []
     for seed in range(options.sets):
         for how, every in (("pooled", 1), ("alone", 1), ("pooled", 4), ("alone", 4)):
@@ -206,10 +206,7 @@ def main() -> None:
     more = [row for seed in range(options.sets, last) for row in rows_of(of_set[seed], "alone")]
     rng = np.random.default_rng(0)
     few = [
-        row
-        for path, job in zip(paths, jobs, strict=True)
-        if job[2] == 12.0
-        for row in few_beads(path, rng)
+        row for path, job in zip(paths, jobs, strict=True) if job[2] == 12.0 for row in few_beads(path, rng)
     ]
     tables: dict[str, Any] = {
         f"{how}, {STEP_UM * every:g} um apart": {

@@ -21,6 +21,9 @@ from hw.errors import StackError
 
 __all__ = ["BeadSearch", "BeadTrack", "crop", "find_beads", "track_beads"]
 
+CENTRE_REACH = 0.65
+"""Pixels this many diameters from a bead's middle tell its centre: the bead and its rim."""
+
 
 @dataclass(frozen=True)
 class BeadSearch:
@@ -161,7 +164,7 @@ def track_beads(
     for number, image in enumerate(stack.images):
         grey = luminance(image)
         for index, x, y in wanted[number]:
-            centre = find_centre(grey, (x, y), 0.8 * search.diameter_px, search.diameter_px / 4)
+            centre = find_centre(grey, (x, y), CENTRE_REACH * search.diameter_px, search.diameter_px / 4)
             if centre is not None:
                 centres[index, number] = centre
         if progress is not None:
@@ -185,9 +188,7 @@ def _same_place(
     return groups
 
 
-def _filled(
-    centres: NDArray[np.float64], positions_um: NDArray[np.float64], least: int
-) -> BeadTrack | None:
+def _filled(centres: NDArray[np.float64], positions_um: NDArray[np.float64], least: int) -> BeadTrack | None:
     """Complete a bead's centres with those of the nearest planes; None for one made out in too few."""
     seen = np.isfinite(centres[:, 0])
     if seen.sum() < least:

@@ -90,7 +90,9 @@ def feature_curve(features: BeadFeatures, number: int) -> FeatureCurve:
     values = typical(features.values[number])[order]
     clipped = features.saturated[:, order].mean(axis=0) > SATURATED_SHARE
     if len(z) < LEAST_PLANES:
-        raise StackError(f"{len(z)} planes are too few; record {LEAST_PLANES} or more about the reference plane")
+        raise StackError(
+            f"{len(z)} planes are too few; record {LEAST_PLANES} or more about the reference plane"
+        )
     padded = np.pad(values, 1, mode="edge")
     smooth = (padded[:-2] + 2 * values + padded[2:]) / 4
     top = int(smooth.argmax())

@@ -18,9 +18,6 @@ __all__ = ["RadialProfile", "find_centre", "fit_profile"]
 STIFFNESS = 0.002
 """Weight of the penalty, per pixel: it tames rings that hold few pixels and lets an edge of 2 px be steep."""
 
-CENTRE_TOLERANCE_PX = 0.02
-"""How closely the best centre is searched for, px."""
-
 
 @dataclass(frozen=True, eq=False)
 class RadialProfile:
@@ -57,10 +54,13 @@ def fit_profile(image: NDArray[Any], centre_px: tuple[float, float], reach_px: f
     """
     from scipy.interpolate import BSpline
 
-    distance, value = _pixels_about(image, centre_px, reach_px)
+    dx, dy, value = _pixels_about(image, centre_px, reach_px)
+    distance = np.hypot(dx, dy)
     knots, even, penalty = _basis(reach_px)
     design = BSpline.design_matrix(distance, knots, 3).toarray() @ even
-    half = np.linalg.solve(design.T @ design + STIFFNESS * len(distance) / reach_px * penalty, design.T @ value)
+    half = np.linalg.solve(
+        design.T @ design + STIFFNESS * len(distance) / reach_px * penalty, design.T @ value
+    )
     residual = float(np.square(value - design @ half).mean())
     return RadialProfile(knots, even @ half, reach_px, residual)
 
@@ -70,48 +70,57 @@ def find_centre(
 ) -> tuple[float, float] | None:
     """Find the centre about which a profile leaves the smallest residual (paper 5, bead center optimization).
 
+    The pixels are those about the start, so that the sum of squares goes smoothly with the centre, and the
+    coefficients are solved for within (variable projection): Levenberg and Marquardt's method takes a few
+    steps in two unknowns.
+
     Parameters
     ----------
     image : (H, W) grey
     start_px : (x, y) to start from
-    reach_px : pixels farther from the centre are left out
+    reach_px : pixels farther from the start are left out
     most_px : how far from the start the centre may be
 
     Returns
     -------
     (x, y) in px, or None where the search left those bounds: what is there is not round
     """
-    from scipy.optimize import minimize
+    from scipy.interpolate import BSpline
+    from scipy.optimize import least_squares
 
-    x, y = start_px
-    found = minimize(
-        lambda place: fit_profile(image, (place[0], place[1]), reach_px).residual,
-        np.array(start_px),
-        method="Nelder-Mead",
-        options={
-            "initial_simplex": np.array([[x - 0.3, y - 0.3], [x + 0.5, y], [x, y + 0.5]]),
-            "xatol": CENTRE_TOLERANCE_PX,
-            "fatol": np.inf,
-            "maxfev": 80,
-        },
-    )
-    centre = float(found.x[0]), float(found.x[1])
-    return centre if np.hypot(centre[0] - x, centre[1] - y) <= most_px else None
+    dx, dy, value = _pixels_about(image, start_px, reach_px)
+    reach = float(np.ceil(reach_px + most_px))
+    knots, even, penalty = _basis(reach)
+    stiffness = STIFFNESS * len(value) / reach * penalty
+    contrast = max(float(value.std()), 1e-9)
+
+    def misfit(away: NDArray[np.float64]) -> NDArray[np.float64]:
+        distance = np.hypot(dx - away[0], dy - away[1])
+        # A step may lead anywhere; the bounds are looked at in the end.
+        design = BSpline.design_matrix(np.minimum(distance, reach), knots, 3).toarray() @ even
+        half = np.linalg.solve(design.T @ design + stiffness, design.T @ value)
+        return np.asarray((value - design @ half) / contrast, np.float64)
+
+    found = least_squares(misfit, np.zeros(2), method="lm", xtol=1e-3, ftol=1e-5, max_nfev=60)
+    away = float(found.x[0]), float(found.x[1])
+    if not np.hypot(*away) <= most_px:
+        return None
+    return start_px[0] + away[0], start_px[1] + away[1]
 
 
 def _pixels_about(
     image: NDArray[Any], centre_px: tuple[float, float], reach_px: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Distances and values of the pixels within reach of a centre."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Places from a centre, across and down, and values of the pixels within reach of it."""
     height, width = image.shape
     x, y = centre_px
     left, right = max(0, int(x - reach_px)), min(width, int(x + reach_px) + 2)
     top, bottom = max(0, int(y - reach_px)), min(height, int(y + reach_px) + 2)
-    dx = np.arange(left, right) - x
-    dy = np.arange(top, bottom) - y
-    distance = np.hypot(dx[None, :], dy[:, None])
-    near = distance <= reach_px
-    return distance[near], image[top:bottom, left:right][near].astype(np.float64)
+    dy, dx = np.mgrid[top:bottom, left:right].astype(np.float64)
+    dx -= x
+    dy -= y
+    near = np.hypot(dx, dy) <= reach_px
+    return dx[near], dy[near], image[top:bottom, left:right][near].astype(np.float64)
 
 
 @lru_cache(32)

@@ -146,7 +146,9 @@ class Things:
         return beads
 
 
-def bead_wave(lens: Lens, lot: Lot, diameter_um: float, places_um: list[tuple[float, float]], side: int) -> ExitWave:
+def bead_wave(
+    lens: Lens, lot: Lot, diameter_um: float, places_um: list[tuple[float, float]], side: int
+) -> ExitWave:
     """Wave behind beads in one plane, in a window of their own.
 
     Parameters

@@ -13,7 +13,7 @@ What is simplified:
 
 - Everything is rendered in a window of its own, at its own height. What windows share is the product of
   their intensities: light that two things scatter does not interfere, unless they are beads that touch.
-- A camera pixel sees the intensity at its middle.
+- A camera pixel sees the intensity at its middle; the camera is monochrome and sees the first band.
 - Heights count as the lens's way; the medium's refractive index, which shortens them, is left out.
 """
 
@@ -21,17 +21,16 @@ import math
 from collections.abc import Callable
 from functools import lru_cache
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from hw.config import RigConfig
+from hw.simulation.bead_things import Bead, Speck, Things, bead_wave, speck_wave
 from hw.simulation.beads_config import BeadsConfig
 from hw.simulation.config import draw
 from hw.simulation.grey_sensor import GreySensor
 from hw.simulation.optics import ExitWave, Lens
 from hw.simulation.sensor import Sensor
-from hw.simulation.bead_things import Bead, Speck, Things, bead_wave, speck_wave
 
 __all__ = ["BeadSlide"]
 
@@ -71,25 +70,25 @@ class BeadSlide:
         # Past white is a thing that a long exposure does; only a rig file may not ask for it.
         sensor = section.sensor.model_copy(update={"background_level": level * brighter})
         self.sensor: Sensor = GreySensor(sensor, rng, follows_peak=False)
-        self._empty = self.lens.image(self._nothing(), 0.0)[0, 0]
+        self._empty = self.lens.image(self._nothing(), 0.0)[0, 0, 0]
         self._waves = lru_cache(4)(self._make_waves)
         self._nominal: tuple[float, float] | None = None
 
     def intensity(self, t: float, place_um: tuple[float, float], lens_um: float) -> NDArray[np.float32]:
         """Noise-free image, (height_px, width_px, 3) of the rig's camera; 1 is the empty field."""
         width, height = self._size
-        image = np.ones((height, width, 3), np.float32)
+        image = np.ones((height, width), np.float32)
         drift = self._drift_um_s * t
         for column, row, height_um, wave in self._waves(place_um):
             side = wave.shape[0]
-            seen = self.lens.image(wave, lens_um - height_um - drift) / self._empty
+            seen = self.lens.image(wave, lens_um - height_um - drift)[..., 0] / self._empty
             seen = 1 + (seen - 1) * _window_fade(side)
             top, left = row - side // 2, column - side // 2
             y0, y1 = max(top, 0), min(top + side, height)
             x0, x1 = max(left, 0), min(left + side, width)
             if y0 < y1 and x0 < x1:
                 image[y0:y1, x0:x1] *= seen[y0 - top : y1 - top, x0 - left : x1 - left]
-        return image * (self._light * self._empty)
+        return np.repeat((image * self._light)[..., None], 3, axis=2)
 
     def plane_um(self, t: float, place_um: tuple[float, float]) -> float:
         """Lens position in um that focuses the middles of well-seated beads in the middle of the field."""
@@ -146,7 +145,7 @@ class BeadSlide:
 
     def _illumination(self, fall: float) -> NDArray[np.float32]:
         x, y = (np.linspace(-1, 1, size, dtype=np.float32) for size in self._size)
-        light: NDArray[np.float32] = 1 - np.float32(fall / 2) * (x[None, :, None] ** 2 + y[:, None, None] ** 2)
+        light: NDArray[np.float32] = 1 - np.float32(fall / 2) * (x[None, :] ** 2 + y[:, None] ** 2)
         return light
 
     def _find_reference_planes(self) -> tuple[float, float]:
@@ -155,15 +154,17 @@ class BeadSlide:
         wave = bead_wave(lens, lot, lot.diameter_um, [(0.0, 0.0)], side)
         away = np.arange(side) - side // 2
         radius_px = np.hypot(away[None, :], away[:, None]) / FINER
-        rings = np.minimum(np.round(radius_px / RING_PX), lot.diameter_um / lens.grid_um / RING_PX).astype(int)
+        rings = np.minimum(np.round(radius_px / RING_PX), lot.diameter_um / lens.grid_um / RING_PX).astype(
+            int
+        )
         count = np.bincount(rings.ravel())
         radii = np.bincount(rings.ravel(), radius_px.ravel()) / np.maximum(count, 1)
         filled = np.flatnonzero(count)[:-1]
 
         @lru_cache(None)
         def features(z: float) -> tuple[float, float]:
-            green = cv2.transform(lens.image(wave, z), np.full((1, 3), 1 / 3, np.float32))
-            profile = (np.bincount(rings.ravel(), green.ravel()) / np.maximum(count, 1))[filled]
+            image = lens.image(wave, z)[..., 0]
+            profile = (np.bincount(rings.ravel(), image.ravel()) / np.maximum(count, 1))[filled]
             r = radii[filled]
             return -float(np.gradient(profile, r).min()), float(np.interp(1.0, r, profile))
 
@@ -177,11 +178,11 @@ class BeadSlide:
 
 @lru_cache(4)
 def _window_fade(side: int) -> NDArray[np.float32]:
-    """1 within a window and 0 at its border, (side, side, 1); not to be written to."""
+    """1 within a window and 0 at its border, (side, side); not to be written to."""
     ramp = (np.arange(side) + 0.5) / (FADE * side)
     edge = np.minimum(np.minimum(ramp, ramp[::-1]), 1)
     smooth = (0.5 - 0.5 * np.cos(math.pi * edge)).astype(np.float32)
-    fade: NDArray[np.float32] = (smooth[:, None] * smooth[None, :])[..., None]
+    fade: NDArray[np.float32] = smooth[:, None] * smooth[None, :]
     return fade
 
 

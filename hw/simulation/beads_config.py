@@ -48,7 +48,9 @@ class BeadSlideConfig(Section):
     debris_opd_um: Spread = Field(description="Optical path of a speck.")
     cells_per_mm2: NonNegativeSpread
     cell_um: PositiveSpread = Field(description="Half-axes of a cell.")
-    cell_absorbance: NonNegativeSpread = Field(description="Absorbance of a cell, stained or not, in e-folds.")
+    cell_absorbance: NonNegativeSpread = Field(
+        description="Absorbance of a cell, stained or not, in e-folds."
+    )
     cell_opd_um: Spread = Field(description="Optical path through a cell's middle.")
 
 

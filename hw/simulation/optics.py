@@ -172,7 +172,9 @@ class Lens:
         intensity = np.empty((height, width, 3), np.float32)
         for number, band in enumerate(self.bands):
             if (twin := self._same_light(wave, number)) is not None:
-                np.multiply(intensity[..., twin], band.gain / self.bands[twin].gain, out=intensity[..., number])
+                np.multiply(
+                    intensity[..., twin], band.gain / self.bands[twin].gain, out=intensity[..., number]
+                )
                 continue
             pupil = self._pupil(band.wavelength_um, wave.shape)
             corners = self._corners(band.wavelength_um, wave.shape, wave.pad, points)
