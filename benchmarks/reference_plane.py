@@ -2,10 +2,10 @@
 
     python benchmarks/reference_plane.py --features FOLDER --json benchmarks/results/reference_plane.json
 
-Every set is another slide of beads under another objective of the rig's family; its stacks differ in exposure
-only. All are recorded through the rig, with noise, backlash and lost frames, and measured by the very code of
-`wormfocus calibrate plane`. What was measured is kept in the folder, so that a run that was cut short goes on.
-Truth is defined in `hw.simulation.beads`.
+Every set is another slide of beads under another objective of the rig's family; its stacks differ in
+exposure only. All are recorded through the rig, with noise, backlash and lost frames, and measured by the
+very code of `wormfocus calibrate plane`. What was measured is kept in the folder, so that a run that was cut
+short goes on. Truth is defined in `hw.simulation.beads`.
 """
 
 import argparse
@@ -88,7 +88,7 @@ def load(path: str, every: int = 1) -> tuple[Any, NDArray[np.float64]]:
 
 
 def rows_of(paths: list[str], how: str, every: int = 1) -> list[dict[str, Any]]:
-    """Reference planes of stacks of one set, pooled or each by itself, against the truth."""
+    """Compare the reference planes of stacks of one set, pooled or each by itself, with the truth."""
     from calibration.reference_plane import find_reference_planes
     from hw.errors import StackError
 

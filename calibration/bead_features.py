@@ -1,4 +1,4 @@
-"""What of a bead's image tells focus: how steeply its bright centre falls off, and how bright it is (paper 5)."""
+"""What of a bead's image tells focus: how steeply its centre falls off, and how bright it is (paper 5)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ from calibration.beads import BeadSearch, BeadTrack, crop, track_beads
 from calibration.measure import luminance
 from calibration.radial_profile import RadialProfile, fit_profile
 from calibration.stack import ZStack
+from hw.errors import StackError
 
 __all__ = ["FEATURES", "BeadFeatures", "bead_profile", "measure_stack", "white_level"]
 
@@ -17,7 +18,7 @@ FEATURES = ("steepest_slope", "centre_intensity")
 """Names of the features; both are highest at the reference plane."""
 
 CENTRE_PX = 1.0
-"""Distance from the centre at which its intensity is read off, px: at 0 a spline has few pixels to rest on."""
+"""Distance from the centre at which its intensity is read off, px: at 0 a spline rests on few pixels."""
 
 PROFILE_DIAMETERS = 0.8
 """How far the profile reaches, in bead diameters."""
@@ -34,8 +35,8 @@ class BeadFeatures:
     ----------
     name : of the stack
     positions_um : (Z,) lens positions
-    values : (2, N, Z) the features in the order of `FEATURES`: the steepest fall of intensity with radius, per
-        pixel, and the intensity of the centre; both over the background's intensity
+    values : (2, N, Z) the features in the order of `FEATURES`: the steepest fall of intensity with radius,
+        per pixel, and the intensity of the centre; both over the background's intensity
     saturated : (N, Z) bool, whether the bead's image has saturated pixels
     tracks : the beads
     """
@@ -47,7 +48,7 @@ class BeadFeatures:
     tracks: tuple[BeadTrack, ...]
 
     def of_beads(self, chosen: NDArray[np.intp]) -> "BeadFeatures":
-        """The same for some of the beads, which may be chosen more than once."""
+        """Return the same for some of the beads, which may be chosen more than once."""
         return BeadFeatures(
             self.name,
             self.positions_um,
@@ -111,12 +112,14 @@ def measure_stack(
     Raises
     ------
     StackError
-        No beads.
+        The background is saturated, or there are no beads.
     """
     planes = len(stack.images)
     report = progress or (lambda done, total: None)
-    tracks = track_beads(stack, search, lambda done, total: report(done, total + planes))
     white = white_level(stack)
+    if np.median([np.median(image) for image in stack.images]) >= white:
+        raise StackError("the background is saturated; record with a shorter exposure")
+    tracks = track_beads(stack, search, lambda done, total: report(done, total + planes))
     values = np.zeros((2, len(tracks), planes))
     saturated = np.zeros((len(tracks), planes), np.bool_)
     radii = np.linspace(0, PROFILE_DIAMETERS * search.diameter_px, 8 * round(search.diameter_px))

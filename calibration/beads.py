@@ -94,7 +94,7 @@ def find_beads(image: NDArray[Any], search: BeadSearch) -> NDArray[np.float64]:
         return np.empty((0, 2))
     dark = (flat < (middle + darkest) / 2).astype(np.uint8)
     outlines, _ = cv2.findContours(dark, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    found = [_middle(outline, grey, search) for outline in outlines]
+    found = [_middle(np.asarray(outline, np.int32), grey, search) for outline in outlines]
     return np.array([place for place in found if place is not None], np.float64).reshape(-1, 2)
 
 
@@ -153,8 +153,8 @@ def track_beads(
     groups = [group for group in groups if len({number for number, _, _ in group}) >= least]
     if not groups:
         raise StackError(
-            f"no beads of {search.diameter_px:.1f} px in {planes} planes; check --bead-um and the pixel size, "
-            "or record where beads are"
+            f"no beads of {search.diameter_px:.1f} px in {planes} planes; check --bead-um and the pixel "
+            "size, or record where beads are"
         )
     centres = np.full((len(groups), planes, 2), np.nan)
     wanted: list[list[tuple[int, float, float]]] = [[] for _ in range(planes)]

@@ -1,4 +1,4 @@
-"""A feature of beads against lens position: the typical bead's, without outliers and without clipped images."""
+"""A feature of beads against lens position: the typical bead's, without outliers and clipped images."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Intensity against distance from a centre, as a smoothing spline; and the centre that suits it best (paper 5).
+"""Intensity against distance from a centre as a smoothing spline, and the centre that suits it (paper 5).
 
 The spline is cubic on knots one pixel apart, with a penalty on the second differences of its coefficients
 (Eilers & Marx 1996, Statistical Science 11, 89): a smoothing spline whose fit costs the same for any number
@@ -125,7 +125,7 @@ def _pixels_about(
 
 @lru_cache(32)
 def _basis(reach_px: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Knots a pixel apart, what makes even coefficients of half of them, and their penalty; not to be changed."""
+    """Knots a pixel apart, what makes even coefficients of half of them, their penalty; not to be changed."""
     steps = max(2, round(reach_px))
     inner = np.linspace(-reach_px, reach_px, 2 * steps + 1)
     knots = np.concatenate([np.full(3, -reach_px), inner, np.full(3, reach_px)])

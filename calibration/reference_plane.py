@@ -206,7 +206,7 @@ def _pool(points: Sequence[_Points], start: Pool | None, rounds: int) -> _Fit:
 
 
 def _smooth(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Pool, float, float]:
-    """Smoothing spline by generalized cross-validation; returns the profile, where it was highest, how high."""
+    """Smooth by a spline (generalized cross-validation); returns the profile, its highest place and value."""
     from scipy.interpolate import make_smoothing_spline
 
     order = np.argsort(x, kind="stable")
@@ -220,7 +220,7 @@ def _smooth(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Pool, float
     grid = np.linspace(places[0], places[-1], 801)
     if len(places) < LEAST_PLANES + 1:
         # Too few for a spline: the parabola through them.
-        profile = np.polyval(np.polyfit(places, mean, 2), grid)
+        profile = np.asarray(np.polyval(np.polyfit(places, mean, 2), grid), np.float64)
     else:
         profile = make_smoothing_spline(places, mean, weight)(grid)
     top = int(profile.argmax())
@@ -256,7 +256,7 @@ def _bootstrap(
     """Shifts of replicates, (features, stacks, replicates)."""
     spread = np.empty((len(FEATURES), len(stacks), replicates))
     # (features, Z) medians of the redrawn beads for every stack, all replicates at once.
-    redrawn = []
+    redrawn: list[NDArray[np.float64]] = []
     for features in stacks:
         count = len(features.tracks)
         drawn = rng.integers(count, size=(replicates, count))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from calibration.bead_features import BeadFeatures, bead_profile
+from calibration.bead_features import BeadFeatures, bead_profile, white_level
 from calibration.beads import BeadSearch, crop
 from calibration.measure import luminance
 from calibration.reference_plane import ReferencePlane, Survey
@@ -133,10 +133,13 @@ def _draw_crops(
     bead: int,
 ) -> None:
     width = 1.4 * plane.by_feature["centre_intensity"].curve.half_width_um
-    for axes, away in zip(frames, np.linspace(-width, width, len(frames)), strict=True):
+    low = max(-width, float(shown.positions_um.min()) - plane.position_um)
+    high = min(width, float(shown.positions_um.max()) - plane.position_um)
+    white = white_level(stack)
+    for axes, away in zip(frames, np.linspace(low, high, len(frames)), strict=True):
         number = _nearest(shown, plane.position_um + float(away))
         x, y = (float(v) for v in shown.tracks[bead].centres_px[number])
-        axes.imshow(crop(stack.images[number], (x, y), search.crop_px), cmap="gray", vmin=0, vmax=255)
+        axes.imshow(crop(stack.images[number], (x, y), search.crop_px), cmap="gray", vmin=0, vmax=white)
         axes.set_title(f"{shown.positions_um[number] - plane.position_um:+.0f} µm", fontsize=9)
         axes.set_axis_off()
 
@@ -148,13 +151,16 @@ def _draw_feature(axes: "Axes", name: str, survey: Survey) -> None:
         curve = found.curve
         inside = np.abs(curve.positions_um - found.position_um) <= 2.5 * curve.half_width_um
         clear, clipped = inside & ~curve.saturated, inside & curve.saturated
-        axes.plot(curve.positions_um[clear], curve.values[clear], "o", color=colour, markersize=4)
-        axes.plot(curve.positions_um[clipped], curve.values[clipped], "o", color=colour, mfc="none")
+        said = f"{plane.name}: {found.position_um:.1f} µm"
+        z, v = curve.positions_um, curve.values
+        axes.plot(z[clear], v[clear], "o", color=colour, markersize=4, label=said)
+        axes.plot(z[clipped], v[clipped], "o", color=colour, mfc="none")
         axes.plot(pool.grid_um + found.position_um, found.scale * pool.profile, color=colour, linewidth=1)
         axes.axvline(found.position_um, color=colour, linestyle="--", linewidth=0.8)
     left_out = len(survey.planes) - MOST_STACKS
     more = f"; {left_out} more stacks not drawn" if left_out > 0 else ""
     axes.set_title(f"{TITLES[name]}: typical bead and pooled profile (open: clipped{more})", fontsize=10)
     axes.set_xlabel("lens position, µm")
+    axes.legend(frameon=False, fontsize=7, loc="upper left")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

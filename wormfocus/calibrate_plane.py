@@ -136,7 +136,7 @@ _Source = Iterator[tuple[str, "ZStack", Path | None, str, float | None]]
 def _recorded(
     rig: str, exposures_ms: list[float], where: tuple[float | None, float | None, float | None], seed: int
 ) -> _Source:
-    """Record a stack at each exposure; yields name, stack, no path, notice, and the truth where it is known."""
+    """Record a stack at each exposure; yields name, stack, no path, notice, and the truth where known."""
     from calibration.acquire import acquire_stack, plan_positions
     from hw.config import load_rig
     from hw.rig import open_rig

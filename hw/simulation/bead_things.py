@@ -20,7 +20,8 @@ __all__ = ["Bead", "Lot", "Speck", "Things", "bead_wave", "speck_wave"]
 
 SQUARE_UM = 400.0
 BEAD_STREAM, SPECK_STREAM = 11, 12
-# Two beads keep this many diameters apart unless they touch; where none of so many places is free, it is full.
+# Two beads keep this many diameters apart unless they touch; where none of so many places is free, one is
+# left out.
 APART = 1.6
 TRIES = 20
 
@@ -109,7 +110,8 @@ class Things:
         )
         specks = [
             Speck(
-                *(origin + rng.uniform(0, SQUARE_UM, 2)).tolist(),
+                float(origin[0]) + rng.uniform(0, SQUARE_UM),
+                float(origin[1]) + rng.uniform(0, SQUARE_UM),
                 (draw(rng, size), draw(rng, size)),
                 rng.uniform(0, math.pi),
                 draw(rng, path),

@@ -10,8 +10,8 @@ is therefore never put on a grid. It is radially symmetric, so its spectrum is a
     S(f) = 2 pi int_0^R [T(r) - 1] J0(2 pi f r) r dr ,
 
 which is tabulated along one radius and laid out over the frequencies that the objective can see (Goodman,
-Introduction to Fourier Optics, 3rd ed., section 2.1.5). What the rim throws past the aperture is lost, as in a
-microscope: a dark ring around a centre that the ball focuses.
+Introduction to Fourier Optics, 3rd ed., section 2.1.5). What the rim throws past the aperture is lost, as in
+a microscope: a dark ring around a centre that the ball focuses.
 
 What is simplified: a bead is one thin element in the plane of its middle.
 """
@@ -45,7 +45,7 @@ def ball_spectrum(
     -------
     (N,) frequencies from 0 to `reach`, cycles per um, and (N,) the transform there, um^2
     """
-    # Of a phase that steepens towards the rim as sqrt(R - r), points evenly spaced in its depth take most note.
+    # In the ball's depth, not in its radius: there the phase, which steepens towards the rim, is straight.
     depth = (np.arange(RADII) + 0.5) / RADII
     r = radius_um * np.sqrt(1 - depth**2)
     area = 2 * math.pi * radius_um**2 * depth / RADII

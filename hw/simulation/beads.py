@@ -37,8 +37,9 @@ __all__ = ["BeadSlide"]
 LENS_STREAM, SLIDE_STREAM, SENSOR_STREAM = 0, 1, 2
 # Windows fade into the empty field over this share of their side.
 FADE = 0.1
-# The nominal bead's profile is taken from images on a grid this much finer, in rings this wide (camera pixels).
+# The nominal bead's profile is taken from images on a grid this much finer, in rings this wide (px).
 FINER, RING_PX = 3, 0.25
+# Its highest values are looked for at so many places to either side, then between them in halved steps.
 SCAN, REFINEMENTS = 8, 3
 
 
@@ -100,7 +101,10 @@ class BeadSlide:
         return sum(self.reference_planes_um(t, place_um)) / 2
 
     def reference_planes_um(self, t: float, place_um: tuple[float, float]) -> tuple[float, float]:
-        """Lens positions in um where the nominal bead falls off steepest, and where its centre is brightest."""
+        """Lens positions in um where the nominal bead falls off steepest, and where it is brightest.
+
+        Their mean is the reference plane.
+        """
         if self._nominal is None:
             self._nominal = self._find_reference_planes()
         plane = self.plane_um(t, place_um)
@@ -168,8 +172,8 @@ class BeadSlide:
             r = radii[filled]
             return -float(np.gradient(profile, r).min()), float(np.interp(1.0, r, profile))
 
-        # A ball lens of a little more index than its medium gathers light at R / (2 dn) from its middle; half as
-        # far again leaves room for aberration and diffraction.
+        # A ball of a little more index than its medium gathers light at R / (2 dn) from its middle; half as far
+        # again leaves room for aberration and diffraction.
         reach = 1.5 * lot.diameter_um / (4 * max(abs(lot.index_contrast), 0.02))
         slope = _highest(lambda z: features(z)[0], reach)
         centre = _highest(lambda z: features(z)[1], reach)
@@ -187,7 +191,7 @@ def _window_fade(side: int) -> NDArray[np.float32]:
 
 
 def _highest(curve: Callable[[float], float], reach: float) -> float:
-    """Lens position of the highest value between plus and minus a reach, to a hundredth of its scan's step."""
+    """Lens position of the highest value between plus and minus a reach."""
     step = reach / SCAN
     places = [n * step for n in range(-SCAN, SCAN + 1)]
     best = max(places, key=curve)
