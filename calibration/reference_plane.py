@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.bead_features import FEATURES, BeadFeatures
-from calibration.feature_curve import LEAST_PLANES, FeatureCurve, feature_curve, typical
+from calibration.feature_curve import FeatureCurve, feature_curve, typical
+from calibration.smooth_curve import SmoothCurve, smooth_curve
 from hw.errors import StackError
 
 __all__ = ["FeaturePlane", "Pool", "ReferencePlane", "Refusal", "Survey", "find_reference_planes"]
@@ -22,14 +23,11 @@ __all__ = ["FeaturePlane", "Pool", "ReferencePlane", "Refusal", "Survey", "find_
 ROUNDS = 4
 """How often profile and shifts are fitted in turn; they stand still after three."""
 
-REPLICATES = 80
+REPLICATES = 200
 """Bootstrap replicates that the standard deviations are taken from."""
 
 TRIAL_SHIFTS = 25
 """Shifts tried at once when a profile is fitted; the range then narrows about the best, three times."""
-
-CELLS = 40
-"""Planes of all stacks are averaged in so many cells along the profile before a spline goes through them."""
 
 LEAST_BEADS = 2
 """Fewest beads that say how much beads differ."""
@@ -41,19 +39,22 @@ class Pool:
 
     Attributes
     ----------
-    distance_um : (K,) from the reference plane, of the pooled planes, ascending
-    value : (K,) of the pooled planes, each stack's scaled to it
-    grid_um, profile : (G,) the smoothing spline through them
+    distance_um : (N,) from the reference plane, of the planes of all stacks, stack by stack
+    value : (N,) of those planes, each stack's scaled to the profile
+    curve : the smooth curve through them, of the distance before it was made to be highest at 0
+    middle_um, height : where that was highest, and how high
     """
 
     distance_um: NDArray[np.float64]
     value: NDArray[np.float64]
-    grid_um: NDArray[np.float64]
-    profile: NDArray[np.float64]
+    curve: SmoothCurve
+    middle_um: float
+    height: float
 
-    def at(self, distance_um: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Profile at distances from the reference plane; beyond its ends it is as at them."""
-        return np.asarray(np.interp(distance_um, self.grid_um, self.profile), np.float64)
+    def at(self, distance_um: NDArray[np.float64], derivative: int = 0) -> NDArray[np.float64]:
+        """Profile, or its derivative, at distances from the reference plane; beyond its ends as at them."""
+        ends = float(self.curve.knots[0]), float(self.curve.knots[-1])
+        return self.curve.at(np.clip(distance_um + self.middle_um, *ends), derivative) / self.height
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,8 +153,8 @@ def find_reference_planes(
         raise StackError(f"{first.name}: {first.reason}" if first.name else first.reason)
     fits = {}
     for name in FEATURES:
-        points = [_points(each[name], each[name].values) for each in curves]
-        fits[name] = _pool(points, None, ROUNDS)
+        points = [_points(each[name]) for each in curves]
+        fits[name] = _pool(points)
     spread = _bootstrap(kept, curves, fits, replicates, np.random.default_rng(seed))
     planes = []
     for number, features in enumerate(kept):
@@ -174,61 +175,44 @@ def find_reference_planes(
     return Survey(planes, refused, {name: fits[name][0] for name in FEATURES})
 
 
-def _points(curve: FeatureCurve, values: NDArray[np.float64]) -> _Points:
+def _points(curve: FeatureCurve) -> _Points:
     used = curve.used
-    return _Points(curve.positions_um[used], values[used], curve.peak_um, 0.6 * curve.half_width_um)
+    return _Points(curve.positions_um[used], curve.values[used], curve.peak_um, 0.6 * curve.half_width_um)
 
 
 _Fit = tuple[Pool, NDArray[np.float64], NDArray[np.float64]]
 
 
-def _pool(points: Sequence[_Points], start: Pool | None, rounds: int) -> _Fit:
+def _pool(points: Sequence[_Points]) -> _Fit:
     """Pool a profile from stacks and fit it to each; returns it with shifts and scales, both (N,)."""
     shifts = np.array([each.shift for each in points])
     scales = np.array([float(each.v.max()) for each in points])
-    if start is None:
-        # The stack with most planes gives the first profile.
-        richest = max(range(len(points)), key=lambda n: len(points[n].z))
-        first = points[richest]
-        pool, middle, height = _smooth(first.z - first.shift, first.v)
-    else:
-        pool = start
-    for _ in range(rounds):
+    # The stack with most planes gives the first profile.
+    richest = max(points, key=lambda each: len(each.z))
+    pool = _smooth(richest.z - richest.shift, richest.v)
+    for _ in range(ROUNDS):
         for number, each in enumerate(points):
             shifts[number], scales[number] = _fit(pool, each)
         x = np.concatenate([each.z - shift for each, shift in zip(points, shifts, strict=True)])
         y = np.concatenate([each.v / scale for each, scale in zip(points, scales, strict=True)])
-        pool, middle, height = _smooth(x, y)
+        pool = _smooth(x, y)
         # The profile is highest at 0, and 1 there: what it moved by is every stack's.
-        shifts += middle
-        scales *= height
+        shifts += pool.middle_um
+        scales *= pool.height
     return pool, shifts, scales
 
 
-def _smooth(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[Pool, float, float]:
-    """Smooth by a spline (generalized cross-validation); returns the profile, its highest place and value."""
-    from scipy.interpolate import make_smoothing_spline
-
-    order = np.argsort(x, kind="stable")
-    x, y = x[order], y[order]
-    # Planes next to each other count as one: what little they differ by would be taken for the curve's slope.
-    cells = np.floor((x - x[0]) / np.ptp(x) * CELLS).astype(int)
-    _, groups = np.unique(cells, return_inverse=True)
-    weight = np.bincount(groups).astype(np.float64)
-    places = np.bincount(groups, x) / weight
-    mean = np.bincount(groups, y) / weight
-    grid = np.linspace(places[0], places[-1], 801)
-    if len(places) < LEAST_PLANES + 1:
-        # Too few for a spline: the parabola through them.
-        profile = np.asarray(np.polyval(np.polyfit(places, mean, 2), grid), np.float64)
-    else:
-        profile = make_smoothing_spline(places, mean, weight)(grid)
+def _smooth(x: NDArray[np.float64], y: NDArray[np.float64]) -> Pool:
+    """Put a smooth curve through aligned planes, and move and scale all to where it is highest."""
+    curve = smooth_curve(x, y)
+    grid = np.linspace(float(x.min()), float(x.max()), 801)
+    profile = curve.at(grid)
     top = int(profile.argmax())
     middle, height = float(grid[top]), float(profile[top])
     if 0 < top < len(grid) - 1:
         low, high = float(profile[top - 1]), float(profile[top + 1])
         middle += 0.5 * (low - high) / (low - 2 * height + high) * float(grid[1] - grid[0])
-    return Pool(x - middle, y / height, grid - middle, profile / height), middle, height
+    return Pool(x - middle, y / height, curve, middle, height)
 
 
 def _fit(pool: Pool, points: _Points) -> tuple[float, float]:
@@ -253,36 +237,37 @@ def _bootstrap(
     replicates: int,
     rng: np.random.Generator,
 ) -> NDArray[np.float64]:
-    """Shifts of replicates, (features, stacks, replicates)."""
-    spread = np.empty((len(FEATURES), len(stacks), replicates))
-    # (features, Z) medians of the redrawn beads for every stack, all replicates at once.
-    redrawn: list[NDArray[np.float64]] = []
-    for features in stacks:
+    """Shifts of replicates less those found, (features, stacks, replicates).
+
+    To first order: a stack's curve that changes by dv moves its shift and scale by the least squares of dv in
+    their derivatives; what they leave of it changes the pooled profile, whose highest place then moves by
+    minus the change of its slope there over its curvature.
+    """
+    moved = np.empty((len(FEATURES), len(stacks), replicates))
+    left: list[list[NDArray[np.float64]]] = [[] for _ in FEATURES]
+    for number, features in enumerate(stacks):
         count = len(features.tracks)
         drawn = rng.integers(count, size=(replicates, count))
         order = np.argsort(features.positions_um, kind="stable")
-        medians = np.stack([typical(features.values[k][drawn])[:, order] for k in range(len(FEATURES))])
         weights = rng.standard_normal((replicates, len(order)))
         for k, name in enumerate(FEATURES):
             pool, shifts, scales = fits[name]
-            number = len(redrawn)
             curve = curves[number][name]
-            misfit = curve.values - scales[number] * pool.at(curve.positions_um - shifts[number])
-            # Two of the used planes' freedoms went into shift and scale.
-            used = int(curve.used.sum())
-            medians[k] += weights * misfit * np.sqrt(used / (used - 2))
-        redrawn.append(medians)
+            used = curve.used
+            away = curve.positions_um[used] - shifts[number]
+            profile, scale = pool.at(away), float(scales[number])
+            misfit = curve.values[used] - scale * profile
+            # Two of the planes' freedoms went into shift and scale.
+            few = np.sqrt(used.sum() / (used.sum() - 2))
+            redrawn = typical(features.values[k][drawn])[:, order][:, used]
+            change = redrawn - curve.values[used] + few * weights[:, used] * misfit
+            derivatives = np.stack([-scale * pool.at(away, 1), profile])
+            steps = change @ np.linalg.pinv(derivatives)
+            moved[k, number] = steps[:, 0]
+            left[k].append((change - steps @ derivatives) / scale)
     for k, name in enumerate(FEATURES):
-        pool, shifts, _ = fits[name]
-        for replicate in range(replicates):
-            points = [
-                _Points(
-                    each.positions_um[each.used],
-                    redrawn[number][k, replicate][each.used],
-                    float(shifts[number]),
-                    0.3 * each.half_width_um,
-                )
-                for number, each in ((n, c[name]) for n, c in enumerate(curves))
-            ]
-            spread[k, :, replicate] = _pool(points, pool, 1)[1]
-    return spread
+        pool = fits[name][0]
+        slope = np.concatenate(left[k], axis=1) @ pool.curve.response_at(pool.middle_um, 1)
+        bend = float(pool.curve.at(np.array([pool.middle_um]), 2)[0])
+        moved[k] -= slope / bend
+    return moved

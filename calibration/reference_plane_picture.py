@@ -155,7 +155,8 @@ def _draw_feature(axes: "Axes", name: str, survey: Survey) -> None:
         z, v = curve.positions_um, curve.values
         axes.plot(z[clear], v[clear], "o", color=colour, markersize=4, label=said)
         axes.plot(z[clipped], v[clipped], "o", color=colour, mfc="none")
-        axes.plot(pool.grid_um + found.position_um, found.scale * pool.profile, color=colour, linewidth=1)
+        away = np.linspace(pool.distance_um.min(), pool.distance_um.max(), 200)
+        axes.plot(found.position_um + away, found.scale * pool.at(away), color=colour, linewidth=1)
         axes.axvline(found.position_um, color=colour, linestyle="--", linewidth=0.8)
     left_out = len(survey.planes) - MOST_STACKS
     more = f"; {left_out} more stacks not drawn" if left_out > 0 else ""

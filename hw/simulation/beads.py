@@ -172,8 +172,8 @@ class BeadSlide:
             r = radii[filled]
             return -float(np.gradient(profile, r).min()), float(np.interp(1.0, r, profile))
 
-        # A ball of a little more index than its medium gathers light at R / (2 dn) from its middle; half as far
-        # again leaves room for aberration and diffraction.
+        # A ball of a little more index than its medium gathers light at R / (2 dn) from its middle; half as
+        # far again leaves room for aberration and diffraction.
         reach = 1.5 * lot.diameter_um / (4 * max(abs(lot.index_contrast), 0.02))
         slope = _highest(lambda z: features(z)[0], reach)
         centre = _highest(lambda z: features(z)[1], reach)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from hw.section import Section
 from hw.simulation.config import (
@@ -68,5 +68,11 @@ class BeadsConfig(Section):
         "`camera.exposure_s`, and saturates."
     )
     window_px: Annotated[int, Field(gt=0)] = Field(
-        description="Side of the window that each thing on the slide is rendered in, grid points."
+        description="Side of the window that each thing on the slide is rendered in, camera pixels."
     )
+
+    @model_validator(mode="after")
+    def _on_camera_pixels(self) -> "BeadsConfig":
+        if self.optics.grid_px != 1:
+            raise ValueError("optics.grid_px must be 1: beads are rendered on camera pixels; leave it out")
+        return self

@@ -204,7 +204,7 @@ class Lens:
         return self.na * (1 + self.coherence) * largest + 4 * self.bands[0].wavelength_um / self.na
 
     def _same_light(self, wave: ExitWave, number: int) -> int | None:
-        """Find an earlier band with the same wave and focus, as on a rig with one colour: it is rendered once."""
+        """Find an earlier band with the same wave and focus, as of one colour: it is rendered once."""
         band = self.bands[number]
         for earlier in range(number):
             other = self.bands[earlier]
