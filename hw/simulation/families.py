@@ -8,6 +8,7 @@ from hw.simulation.beads_config import BeadsConfig
 from hw.simulation.config import SimulationConfig
 from hw.simulation.slide_config import SlideConfig
 from hw.simulation.slit_config import SlitLaserConfig
+from hw.simulation.yeast_config import YeastConfig
 
 __all__ = ["SimulationSection"]
 
@@ -22,6 +23,7 @@ SimulationSection = Annotated[
     Annotated[SimulationConfig, Tag("worm")]
     | Annotated[SlideConfig, Tag("slide")]
     | Annotated[SlitLaserConfig, Tag("slit_laser")]
-    | Annotated[BeadsConfig, Tag("beads")],
+    | Annotated[BeadsConfig, Tag("beads")]
+    | Annotated[YeastConfig, Tag("yeast")],
     Discriminator(_specimen),
 ]

@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from hw.errors import ConfigError
 from hw.simulation.config import SimulatedOpticsConfig, draw
 
-__all__ = ["Band", "ExitWave", "Lens", "Slice", "propagate"]
+__all__ = ["Band", "ExitWave", "Lens", "Slice", "fourier", "propagate"]
 
 SPHERICAL_REFERENCE_UM = 0.55
 # Grid sizes for which pupils and propagation kernels are kept: a worm's window changes its size as it crawls.
@@ -296,6 +296,11 @@ def _free_space(
 def _frequencies(shape: tuple[int, int], grid_um: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     down, across = (np.asarray(np.fft.fftfreq(size, grid_um), np.float64) for size in shape)
     return down[:, None], across[None, :]
+
+
+def fourier(wave: NDArray[np.complex64], *, inverse: bool = False) -> NDArray[np.complex64]:
+    """Transform (H, W) complex64, or transform it back; zero frequency first."""
+    return _fft(wave, cv2.DFT_INVERSE | cv2.DFT_SCALE if inverse else 0)
 
 
 def _fft(wave: NDArray[np.complex64], flags: int = 0) -> NDArray[np.complex64]:

@@ -17,6 +17,7 @@ from hw.simulation.slit_config import SlitLaserConfig
 from hw.simulation.slit_laser import BeadSample, LaserSample
 from hw.simulation.stage import SimulatedAxis
 from hw.simulation.view import FieldOfView, IdealView
+from hw.simulation.yeast_config import YeastConfig
 
 __all__ = ["open_simulated_axis", "open_simulated_rig", "sample_of", "simulation_section", "worm_section"]
 
@@ -66,6 +67,10 @@ def sample_of(rig: RigConfig, *, seed: int) -> Sample | None:
         from hw.simulation.beads import BeadSlide
 
         return BeadSlide(rig, section, seed)
+    if isinstance(section, YeastConfig):
+        from hw.simulation.yeast import YeastChamber
+
+        return YeastChamber(rig, section, seed)
     if isinstance(section, SlideConfig):
         from hw.simulation.slide import Slide
 

@@ -25,7 +25,7 @@ def disc(image: NDArray[np.float64], x: float, y: float, radius: float, level: f
 
 def plane(glow: float = 1.5, level: float = 120.0, seed: int = 0) -> NDArray[np.uint8]:
     """A field of beads with a touching pair, debris and a shadow, under uneven light."""
-    image = np.full((224, 224), level)
+    image = np.full((224, 224), float(level))
     for x, y in PLACES:
         disc(image, x, y, 9.5, 0.1)
         rows, columns = np.mgrid[:224, :224]
