@@ -10,6 +10,7 @@ costs is paid once for a specimen; another defocus is one transform for each sou
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,9 +51,9 @@ def send_through(
     axial = _axial(side, lens.grid_um, wavelength, medium_index)
     transmissions = [each.transmission(0, wavelength) for each in slices]
     ends = [each.height_um for each in slices] + [top_um]
-    ways = [_way(axial, high - low) for low, high in zip(ends[:-1], ends[1:], strict=True)]
+    ways = [_way(axial, high - low) for low, high in pairwise(ends)]
     back = _way(axial, plane_um - top_um)
-    # `Lens.image` looks a point's spectrum up where it adds the point's frequency: light from the other side.
+    # `Lens.image` looks a spectrum up where it adds the point's frequency: light from the other side.
     points = -lens.source(0.0) * lens.na / wavelength
     number = np.arange(side)
     spectra = np.empty((len(points), side, side), np.complex64)
