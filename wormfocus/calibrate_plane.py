@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from calibration.reference_plane import Survey
     from calibration.stack import ZStack
     from hw.config import RigConfig
+    from hw.rig import Rig
 
 BEAD_UM = 28.5
 
@@ -43,6 +44,9 @@ def plane(
             min=1e-3, help="Record at this exposure; more than once for several. By default the rig's."
         ),
     ] = None,
+    fields: Annotated[
+        int, typer.Option(min=1, help="Fields to record, a field's width apart along x; needs a stage.")
+    ] = 1,
     centre_um: Annotated[
         float | None,
         typer.Option(callback=_finite_or_none, help="Middle of the stack; by default that of the travel."),
@@ -79,10 +83,10 @@ def plane(
 
     if (rig is None) == (stacks is None):
         raise ConfigError("give either --rig to record beads, or --stacks with recordings of them")
-    if stacks is not None and (out is not None or exposure_ms):
-        raise ConfigError("--out and --exposure-ms are for recording with --rig; leave them out")
+    if stacks is not None and (out is not None or exposure_ms or fields > 1):
+        raise ConfigError("--out, --exposure-ms and --fields are for recording with --rig; leave them out")
     source = (
-        _recorded(rig, exposure_ms or [], (centre_um, span_um, step_um), seed)
+        _recorded(rig, exposure_ms or [], fields, (centre_um, span_um, step_um), seed)
         if rig is not None
         else _read(stacks or Path())
     )
@@ -134,29 +138,40 @@ _Source = Iterator[tuple[str, "ZStack", Path | None, str, float | None]]
 
 
 def _recorded(
-    rig: str, exposures_ms: list[float], where: tuple[float | None, float | None, float | None], seed: int
+    rig: str,
+    exposures_ms: list[float],
+    fields: int,
+    where: tuple[float | None, float | None, float | None],
+    seed: int,
 ) -> _Source:
-    """Record a stack at each exposure; yields name, stack, no path, notice, and the truth where known."""
-    from calibration.acquire import acquire_stack, plan_positions
+    """Record a stack at each exposure in each field; yields name, stack, no path, notice, truth where known."""
+    from calibration.acquire import acquire_stack, move_stage_and_rest, plan_positions
     from hw.config import load_rig
     from hw.rig import open_rig
 
     base = load_rig(rig)
     for exposure in exposures_ms or [base.camera.exposure_s * 1e3]:
-        config = _exposed(base, exposure)
-        name = f"{base.name}_{exposure:g}ms"
-        with open_rig(config, seed=seed) as opened:
-            title = " ".join(filter(None, (opened.notice, name, "planes")))
+        with open_rig(_exposed(base, exposure), seed=seed) as opened:
             positions = plan_positions(opened.config, *where)
-            with _progress(title) as progress:
-                stack = acquire_stack(opened, positions, specimen=base.name, progress=progress)
-            truth_um = None
-            if opened.ideal is not None:
-                now = opened.clock.now()
-                focus_um = opened.ideal.focus_um(now)
-                # As the axis counts, like the stack's positions.
-                truth_um = None if focus_um is None else focus_um - opened.ideal.lens_error_um(now)
-            yield name, stack, None, opened.notice, truth_um
+            width_um = base.camera.width_px * base.optics.um_per_px
+            start = opened.stage.position_um if opened.stage is not None else (0.0, 0.0)
+            for field in range(fields):
+                if fields > 1:
+                    move_stage_and_rest(opened, start[0] + field * width_um, start[1])
+                name = f"{base.name}_{exposure:g}ms" + (f"_field{field + 1}" if fields > 1 else "")
+                title = " ".join(filter(None, (opened.notice, name, "planes")))
+                with _progress(title) as progress:
+                    stack = acquire_stack(opened, positions, specimen=base.name, progress=progress)
+                yield name, stack, None, opened.notice, _truth(opened)
+
+
+def _truth(rig: "Rig") -> float | None:
+    """True reference plane in um, as the axis counts; None where it is not known."""
+    if rig.ideal is None:
+        return None
+    now = rig.clock.now()
+    focus_um = rig.ideal.focus_um(now)
+    return None if focus_um is None else focus_um - rig.ideal.lens_error_um(now)
 
 
 def _exposed(config: "RigConfig", exposure_ms: float) -> "RigConfig":

@@ -58,7 +58,7 @@ class YeastCells:
         self._square = lru_cache(64)(self._draw_square)
 
     def near(self, place_um: tuple[float, float], reach_um: float) -> list[Ellipsoid]:
-        """Cells, buds and vacuoles with their middle in a square about a place; heights from the mid-plane."""
+        """Cells, buds and vacuoles with their middle in a square about a place; heights from mid-plane."""
         low = [math.floor((p - reach_um) / SQUARE_UM) for p in place_um]
         high = [math.floor((p + reach_um) / SQUARE_UM) for p in place_um]
         return [
