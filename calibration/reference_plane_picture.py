@@ -162,6 +162,6 @@ def _draw_feature(axes: "Axes", name: str, survey: Survey) -> None:
     more = f"; {left_out} more stacks not drawn" if left_out > 0 else ""
     axes.set_title(f"{TITLES[name]}: typical bead and pooled profile (open: clipped{more})", fontsize=10)
     axes.set_xlabel("lens position, µm")
-    axes.legend(frameon=False, fontsize=7, loc="upper left")
+    axes.legend(frameon=False, fontsize=7, loc="upper right")
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)

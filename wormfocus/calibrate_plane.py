@@ -144,7 +144,7 @@ def _recorded(
     where: tuple[float | None, float | None, float | None],
     seed: int,
 ) -> _Source:
-    """Record a stack at each exposure in each field; yields name, stack, no path, notice, truth where known."""
+    """Record a stack at each exposure in each field; yields name, stack, no path, notice and truth."""
     from calibration.acquire import acquire_stack, move_stage_and_rest, plan_positions
     from hw.config import load_rig
     from hw.rig import open_rig
@@ -166,7 +166,7 @@ def _recorded(
 
 
 def _truth(rig: "Rig") -> float | None:
-    """True reference plane in um, as the axis counts; None where it is not known."""
+    """Return the true reference plane in um, as the axis counts; None where it is not known."""
     if rig.ideal is None:
         return None
     now = rig.clock.now()
