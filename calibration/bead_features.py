@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.beads import BeadSearch, BeadTrack, crop, track_beads
+from calibration.beads import BeadSearch, BeadTrack, crop, crop_corner, track_beads
 from calibration.measure import luminance
 from calibration.radial_profile import RadialProfile, fit_profile
 from calibration.stack import ZStack
@@ -78,10 +78,8 @@ def bead_profile(
     search : gives the bead's size and the crop, beyond which nothing is looked at
     """
     profile = fit_profile(grey, centre_px, PROFILE_DIAMETERS * search.diameter_px)
-    height, width = grey.shape
     square = crop(grey, centre_px, search.crop_px)
-    left = min(max(round(centre_px[0]) - search.crop_px // 2, 0), width - search.crop_px)
-    top = min(max(round(centre_px[1]) - search.crop_px // 2, 0), height - search.crop_px)
+    left, top = crop_corner(grey, centre_px, search.crop_px)
     dx = np.arange(search.crop_px) + left - centre_px[0]
     dy = np.arange(search.crop_px) + top - centre_px[1]
     distance = np.hypot(dx[None, :], dy[:, None]) / search.diameter_px

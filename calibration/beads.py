@@ -19,7 +19,7 @@ from calibration.radial_profile import find_centre
 from calibration.stack import ZStack
 from hw.errors import StackError
 
-__all__ = ["BeadSearch", "BeadTrack", "crop", "find_beads", "track_beads"]
+__all__ = ["BeadSearch", "BeadTrack", "crop", "crop_corner", "find_beads", "track_beads"]
 
 CENTRE_REACH = 0.65
 """Pixels this many diameters from a bead's middle tell its centre: the bead and its rim."""
@@ -200,7 +200,13 @@ def _filled(centres: NDArray[np.float64], positions_um: NDArray[np.float64], lea
 
 def crop(image: NDArray[Any], centre_px: tuple[float, float], side_px: int) -> NDArray[Any]:
     """Cut out the square about a centre, moved inwards where it would reach past the border."""
+    left, top = crop_corner(image, centre_px, side_px)
+    return image[top : top + side_px, left : left + side_px]
+
+
+def crop_corner(image: NDArray[Any], centre_px: tuple[float, float], side_px: int) -> tuple[int, int]:
+    """First column and row of the square that `crop` cuts out."""
     height, width = image.shape[:2]
     left = min(max(round(centre_px[0]) - side_px // 2, 0), width - side_px)
     top = min(max(round(centre_px[1]) - side_px // 2, 0), height - side_px)
-    return image[top : top + side_px, left : left + side_px]
+    return left, top

@@ -11,6 +11,7 @@ from wormfocus.autofocus import finite, write_json
 from wormfocus.calibrate import calibrate
 
 if TYPE_CHECKING:
+    from calibration.beads import BeadSearch
     from calibration.reference_plane import Survey
     from calibration.stack import ZStack
     from hw.config import RigConfig
@@ -63,7 +64,7 @@ def plane(
         Path | None, typer.Option(help="Keep the recorded stacks here, labelled with their reference plane.")
     ] = None,
     label: Annotated[
-        bool, typer.Option("--label", help="Write each stack's reference plane as its label beside it.")
+        bool, typer.Option("--label", help="With --stacks: write the plane of each as its label.")
     ] = False,
     crops: Annotated[
         Path | None, typer.Option(help="Write every bead's crops here, as labelled stacks to learn from.")
@@ -85,6 +86,8 @@ def plane(
         raise ConfigError("give either --rig to record beads, or --stacks with recordings of them")
     if stacks is not None and (out is not None or exposure_ms or fields > 1):
         raise ConfigError("--out, --exposure-ms and --fields are for recording with --rig; leave them out")
+    if rig is not None and label:
+        raise ConfigError("--label is for --stacks; with --rig, stacks kept by --out are labelled anyway")
     source = (
         _recorded(rig, exposure_ms or [], fields, (centre_um, span_um, step_um), seed)
         if rig is not None
@@ -189,7 +192,7 @@ def _read(folder: Path) -> _Source:
         yield stack_name(path), stack, path, "SIMULATED" if simulated else "", None
 
 
-def _search(stack: "ZStack", bead_um: float, crop_px: int, um_per_px: float | None) -> Any:
+def _search(stack: "ZStack", bead_um: float, crop_px: int, um_per_px: float | None) -> "BeadSearch":
     import math
 
     from calibration.beads import BeadSearch

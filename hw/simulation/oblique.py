@@ -4,7 +4,8 @@
 specimens. Cells many depths of field thick need each direction's own way: the plane wave of every source
 point goes through the slices (multi-slice, Cowley & Moodie 1957), comes out, and is carried back to a plane
 within the specimen as if through the medium alone. From there the objective images it as Abbe said. What it
-costs is paid once for a specimen; another defocus is one transform for each source point.
+costs is paid once for a specimen; another defocus is one transform for each source point. There are as many
+of those as the rig file asks for at no defocus.
 """
 
 import math

@@ -69,6 +69,7 @@ def test_bad_input_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "either --rig" in refusal([], capsys)
     assert "either --rig" in refusal(["--rig", "beads_sim", "--stacks", str(tmp_path)], capsys)
     assert "--exposure-ms" in refusal(["--stacks", str(tmp_path), "--exposure-ms", "3"], capsys)
+    assert "--out are labelled" in refusal(["--rig", "beads_sim", "--label"], capsys)
     assert "--fields" in refusal(["--stacks", str(tmp_path), "--fields", "2"], capsys)
     assert main(["calibrate", "plane", "--rig", "worm_tracker_sim", "--fields", "2"]) == 1
     assert "has no stage" in capsys.readouterr().err
