@@ -74,6 +74,8 @@ def plane(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Find the lens position where control beads look a defined way, with its uncertainty (paper 5)."""
+    from dataclasses import replace
+
     from calibration.bead_crops import reference_label, write_crops
     from calibration.bead_features import measure_stack
     from calibration.label import write_label
@@ -93,27 +95,31 @@ def plane(
         if rig is not None
         else _read(stacks or Path())
     )
-    held: dict[str, tuple[ZStack, Path | None]] = {}
+    # Stacks are large: they stay only for what is still to be drawn or cut out of them.
+    shown = crops is not None or picture is not None
+    held: dict[str, tuple[ZStack | None, Path | None]] = {}
     features, searches, truths = [], {}, {}
     notice = ""
     refused: dict[str, str] = {}
     for name, stack, path, said, truth_um in source:
         notice = notice or said
+        if um_per_px is not None:
+            stack = replace(stack, um_per_px=um_per_px)
         try:
-            search = _search(stack, bead_um, crop_px, um_per_px)
+            search = _search(stack, bead_um, crop_px)
             with _progress(f"{name}: beads") as progress:
                 features.append(measure_stack(stack, search, name=name, progress=progress))
         except StackError as error:
             refused[name] = str(error)
             continue
-        held[name], searches[name] = (stack, path), search
+        searches[name] = search
         if truth_um is not None:
             truths[name] = truth_um
         if out is not None:
             path = out / f"{name}{STACK_SUFFIX}"
             _make_folder(out)
             write_stack(path, stack)
-            held[name] = (stack, path)
+        held[name] = (stack if shown else None, path)
     if not features:
         name, reason = next(iter(refused.items()))
         raise StackError(f"{name}: {reason}")
@@ -124,12 +130,12 @@ def plane(
         stack, path = held[found.name]
         if path is not None and (label or out is not None):
             write_label(path, reference_label(found))
-        if crops is not None:
+        if crops is not None and stack is not None:
             of_stack = next(each for each in features if each.name == found.name)
             cropped += write_crops(crops, stack, of_stack, found, searches[found.name])
-    if picture is not None:
-        first = survey.planes[0].name
-        draw_reference_planes(picture, held[first][0], features, survey, searches[first], notice=notice)
+    first = survey.planes[0].name
+    if picture is not None and (seen := held[first][0]) is not None:
+        draw_reference_planes(picture, seen, features, survey, searches[first], notice=notice)
     _report(survey, refused, truths, notice)
     if crops is not None:
         print(f"{cropped} beads cut out, in {crops}")
@@ -192,16 +198,15 @@ def _read(folder: Path) -> _Source:
         yield stack_name(path), stack, path, "SIMULATED" if simulated else "", None
 
 
-def _search(stack: "ZStack", bead_um: float, crop_px: int, um_per_px: float | None) -> "BeadSearch":
+def _search(stack: "ZStack", bead_um: float, crop_px: int) -> "BeadSearch":
     import math
 
     from calibration.beads import BeadSearch
     from hw.errors import StackError
 
-    scale = um_per_px or stack.um_per_px
-    if not math.isfinite(scale):
+    if not math.isfinite(stack.um_per_px):
         raise StackError("it does not say its pixel size; give --um-per-px")
-    return BeadSearch(bead_um / scale, crop_px)
+    return BeadSearch(bead_um / stack.um_per_px, crop_px)
 
 
 def _make_folder(folder: Path) -> None:
