@@ -127,12 +127,12 @@ def plane(
     refused |= {each.name: each.reason for each in survey.refused}
     cropped = 0
     for found in survey.planes:
-        stack, path = held[found.name]
+        whole, path = held[found.name]
         if path is not None and (label or out is not None):
             write_label(path, reference_label(found))
-        if crops is not None and stack is not None:
+        if crops is not None and whole is not None:
             of_stack = next(each for each in features if each.name == found.name)
-            cropped += write_crops(crops, stack, of_stack, found, searches[found.name])
+            cropped += write_crops(crops, whole, of_stack, found, searches[found.name])
     first = survey.planes[0].name
     if picture is not None and (seen := held[first][0]) is not None:
         draw_reference_planes(picture, seen, features, survey, searches[first], notice=notice)
