@@ -97,6 +97,7 @@ def summary(case: str, peaks: list[Peak | None], truths: list[float], rig: RigCo
         "spread_steps": round(float(steps.std()), 2),
         "rms_steps": round(float(np.sqrt(np.mean(steps**2))), 2),
         "median_abs_steps": round(float(np.median(np.abs(steps))), 2),
+        "p90_abs_steps": round(float(np.quantile(np.abs(steps), 0.9)), 2),
         "largest_steps": round(float(np.abs(steps).max()), 2),
         "rms_dof": round(float(np.sqrt(np.mean(errors**2))) / rig.optics.dof_um, 4),
         "sigma_median_steps": round(float(np.median(sigmas)) / rig.axis.um_per_step, 2),
@@ -145,6 +146,8 @@ def verdicts(case: str, found: list[Verdict], rig: RigConfig, *, in_range: bool 
         steps = errors / rig.axis.um_per_step
         row |= {
             "rms_steps": round(float(np.sqrt(np.mean(steps**2))), 2),
+            "median_abs_steps": round(float(np.median(np.abs(steps))), 2),
+            "p90_abs_steps": round(float(np.quantile(np.abs(steps), 0.9)), 2),
             "largest_steps": round(float(np.abs(steps).max()), 2),
             "half_dof_out": int((np.abs(errors) > rig.optics.dof_um / 2).sum()),
         }
