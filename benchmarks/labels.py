@@ -80,8 +80,7 @@ class Verdict:
     """What became of one stack: the error of its label in um, or why it has none."""
 
     error_um: float | None
-    sigma_um: float
-    reason: str
+    reason: str = ""
 
 
 def summary(case: str, peaks: list[Peak | None], truths: list[float], rig: RigConfig) -> Row:
@@ -126,8 +125,8 @@ def verdict(stack: ZStack, truth_um: float, how: Other | None = None) -> Verdict
     """Label a stack as `wormfocus label` does."""
     found = examine(stack) if how is None else examine(stack, how.measure, Plan(criterion=how.criterion))
     if found.reason or found.peak is None:
-        return Verdict(None, 0.0, found.reason)
-    return Verdict(found.peak.position - truth_um, found.peak.sigma, "")
+        return Verdict(None, found.reason)
+    return Verdict(found.peak.position - truth_um)
 
 
 def verdicts(case: str, found: list[Verdict], rig: RigConfig, *, in_range: bool = True) -> Row:
