@@ -16,7 +16,7 @@ PLACES = 24
 LEAST_FREEDOM = 0.5
 """Places less freedoms of the curve that must be left to judge it by."""
 
-STIFFNESSES = np.logspace(-4, 3, 22)
+STIFFNESSES = np.logspace(-4, 5, 28)
 """Weights of the penalty that are tried, relative to that of the points."""
 
 
@@ -26,7 +26,7 @@ class SmoothCurve:
 
     Attributes
     ----------
-    knots, coefficients : of the spline
+    knots, coefficients : of the spline; it holds between the fourth knot and the fourth but last
     response : (K, N) what each coefficient changes by with each point's value
     """
 
@@ -61,12 +61,14 @@ def smooth_curve(x: NDArray[np.float64], y: NDArray[np.float64]) -> SmoothCurve:
     from scipy.interpolate import BSpline
 
     low, high = float(x.min()), float(x.max())
-    inner = np.linspace(low, high, INTERVALS + 1)
-    knots = np.concatenate([np.full(3, low), inner, np.full(3, high)])
+    # Evenly spaced beyond the ends too: only then has a parabola no third differences.
+    piece = (high - low) / INTERVALS
+    knots = low + piece * np.arange(-3, INTERVALS + 4)
+    knots[3], knots[-4] = low, high
     average = _places(x, (high - low) / PLACES)
     weight = 1 / average.max(axis=1)
     means = average @ y
-    design = BSpline.design_matrix(average @ x, knots, 3).toarray()
+    design = BSpline.design_matrix(np.clip(average @ x, low, high), knots, 3).toarray()
     weighted = design.T * weight
     normal = weighted @ design
     differences = np.diff(np.eye(normal.shape[0]), 3, axis=0)
