@@ -99,9 +99,7 @@ class Slide:
         count = [max(2, size // RELIEF_STEP_PX) for size in self._shape]
         x = (np.linspace(0, columns - 1, count[1]) + left) * self._um_per_px
         y = (np.linspace(0, rows - 1, count[0]) + top) * self._um_per_px
-        coarse = self._relief.height_um(
-            *(np.asarray(each, np.float32) for each in np.meshgrid(x, y))
-        )
+        coarse = self._relief.height_um(*(np.asarray(each, np.float32) for each in np.meshgrid(x, y)))
         across = np.linspace(0, count[1] - 1, columns, dtype=np.float32)
         down = np.linspace(0, count[0] - 1, rows, dtype=np.float32)
         maps = [np.ascontiguousarray(each) for each in np.meshgrid(across, down)]

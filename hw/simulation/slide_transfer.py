@@ -126,9 +126,7 @@ class SectionLens:
         self._mixing = np.full((3, 3), mixing, np.float32) + np.eye(3, dtype=np.float32) * (1 - 3 * mixing)
         self._radii: dict[tuple[int, int], tuple[NDArray[np.float64], NDArray[np.int32]]] = {}
 
-    def image(
-        self, layers: list[Layer], shape: tuple[int, int], defocus_um: float
-    ) -> NDArray[np.float32]:
+    def image(self, layers: list[Layer], shape: tuple[int, int], defocus_um: float) -> NDArray[np.float32]:
         """Form an image of a field that lies flat.
 
         Parameters
