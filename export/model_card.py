@@ -4,6 +4,7 @@ After Mitchell et al., "Model Cards for Model Reporting", 2019. Every number in 
 the bundle or from the rig file; none is typed.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -31,7 +32,7 @@ def model_card(card: FocusCard, commands: list[str], simulated_rig: RigConfig | 
     """
     return "\n".join(
         [
-            *_head(card, size_bytes),
+            *_head(card, size_bytes, _follows(simulated_rig)),
             *_data(card, simulated_rig),
             *_quality(card),
             *_limits(card, simulated_rig),
@@ -64,9 +65,20 @@ def spread(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
                         yield from spread(part, f"{name}[{index}].")
 
 
-def _head(card: FocusCard, size_bytes: int) -> list[str]:
+def _follows(rig: RigConfig | None) -> bool:
+    """Whether the network looks at a window around a worm, not at patches of a field."""
+    return rig is None or rig.tracking.follow
+
+
+def _digits(card: FocusCard) -> int:
+    """Return decimals of lengths in um that show a hundredth of the depth of field, at least one."""
+    return max(1, math.ceil(2 - math.log10(card.optics.dof_um)))
+
+
+def _head(card: FocusCard, size_bytes: int, follows: bool) -> list[str]:
     spec, outputs = card.input, card.outputs
     sigma = " and its standard deviation" if outputs.kind == "offset_sigma" else ""
+    where = "around the worm" if follows else "of the field"
     mirrored = f", means over {card.mirrors} mirror images of what it looks at" if card.mirrors > 1 else ""
     width_um, height_um = spec.field_um
     return [
@@ -77,7 +89,7 @@ def _head(card: FocusCard, size_bytes: int) -> list[str]:
         "| | |",
         "|---|---|",
         f"| network | `{card.architecture}`, {card.quantization}, {size_bytes / 1e6:.2f} MB |",
-        f"| looks at | {width_um:.0f} x {height_um:.0f} um around the worm, "
+        f"| looks at | {width_um:.0f} x {height_um:.0f} um {where}, "
         f"{spec.width_px} x {spec.height_px} pixels of {spec.um_per_px:g} um, RGB |",
         f"| answers | signed offset in um{sigma}{mirrored} |",
         f"| trained range | ±{card.trained_range_um:g} um |",
@@ -118,8 +130,8 @@ def _data(card: FocusCard, rig: RigConfig | None) -> list[str]:
         return lines
     return [
         *lines,
-        f"All of them are **simulated**, on the rig `{rig.name}`. Each has its own microscope, worm, plate "
-        "and light, drawn from these ranges:",
+        f"All of them are **simulated**, on the rig `{rig.name}`. Each has its own microscope, "
+        f"{'worm, plate and light' if _follows(rig) else 'specimen and light'}, drawn from these ranges:",
         "",
         "| quantity | from | to |",
         "|---|---|---|",
@@ -129,7 +141,7 @@ def _data(card: FocusCard, rig: RigConfig | None) -> list[str]:
 
 
 def _quality(card: FocusCard) -> list[str]:
-    figures, parity = card.validation, card.parity
+    figures, parity, digits = card.validation, card.parity, _digits(card)
     rows = [("all", figures), *_bands(figures)]
     return [
         "## How good it is",
@@ -139,14 +151,14 @@ def _quality(card: FocusCard) -> list[str]:
         "",
         "| offset, um | images | MAE um | MAE steps | MAE/DOF | median um | 95 % um | bias um | wrong sign |",
         "|---|---|---|---|---|---|---|---|---|",
-        *(_quality_row(name, row) for name, row in rows),
+        *(_quality_row(name, row, _digits(card)) for name, row in rows),
         "",
         "*Wrong sign* counts images more than one depth of field out of focus.",
         "",
-        f"Against the float network it was made from: MAE {parity.file_mae_um:.1f} um here, "
-        f"{parity.float_mae_um:.1f} um there, ratio {parity.ratio:.3f}; the two predictions differ by "
-        f"{parity.mean_abs_difference_um:.1f} um on average.",
-        *_parity_rows(parity),
+        f"Against the float network it was made from: MAE {parity.file_mae_um:.{digits}f} um here, "
+        f"{parity.float_mae_um:.{digits}f} um there, ratio {parity.ratio:.3f}; the two predictions differ by "
+        f"{parity.mean_abs_difference_um:.{digits}f} um on average.",
+        *_parity_rows(parity, digits),
         "",
         *(f"**Exported although** {card.quantization} has {loss}.\n" for loss in parity.accepted_losses),
     ]
@@ -161,12 +173,12 @@ def _named(figures: Mapping[str, Any]) -> str:
     return f" ({'; '.join(parts)})"
 
 
-def _parity_rows(parity: Parity) -> list[str]:
+def _parity_rows(parity: Parity, digits: int) -> list[str]:
     def show(value: float | None, form: str) -> str:
         return "-" if value is None else format(value, form)
 
     rows = (
-        ("MAE, um", parity.file_mae_um, parity.float_mae_um, ".1f"),
+        ("MAE, um", parity.file_mae_um, parity.float_mae_um, f".{digits}f"),
         ("wrong sign", parity.file_sign_error_rate, parity.float_sign_error_rate, ".2%"),
         ("sigma factor", parity.file_sigma_factor, parity.float_sigma_factor, ".3f"),
     )
@@ -186,19 +198,19 @@ def _bands(figures: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     return list(groups.get("abs_offset_um", {}).items()) if isinstance(groups, Mapping) else []
 
 
-def _quality_row(name: str, row: Mapping[str, Any]) -> str:
+def _quality_row(name: str, row: Mapping[str, Any], digits: int) -> str:
     def show(key: str, form: str) -> str:
         value = row.get(key)
         return "-" if value is None else format(value, form)
 
     cells = [
         show("n", "d"),
-        show("mae_um", ".1f"),
+        show("mae_um", f".{digits}f"),
         show("mae_steps", ".2f"),
         show("mae_dof", ".3f"),
-        show("median_um", ".1f"),
-        show("p95_um", ".1f"),
-        show("bias_um", "+.1f"),
+        show("median_um", f".{digits}f"),
+        show("p95_um", f".{digits}f"),
+        show("bias_um", f"+.{digits}f"),
         show("sign_error_rate", ".2%"),
     ]
     return f"| {name} | {' | '.join(cells)} |"
@@ -222,7 +234,9 @@ def _limits(card: FocusCard, rig: RigConfig | None) -> list[str]:
         "",
         f"- Offsets beyond ±{card.trained_range_um:g} um were not trained: such answers are marked out of "
         "range.",
-        "- One worm in the middle of the window. Where the tracker is wrong, so is the focus.",
+        "- One worm in the middle of the window. Where the tracker is wrong, so is the focus."
+        if _follows(rig)
+        else "- Patches that show something: of an empty one it knows nothing.",
         f"- Optics like those of `{card.rig}`; another NA, depth of field or field of view is refused.",
         *simulated,
         "",

@@ -94,3 +94,12 @@ def _focusnet_small(outputs: int, pretrained: bool) -> nn.Module:
     if pretrained:
         raise ConfigError("network 'focusnet_small' has no published weights; set 'pretrained: false'")
     return FocusNet(outputs, widths=(16, 24, 48, 96, 160), blocks=(1, 2, 2, 2))
+
+
+@register("focusnet_tiny")
+def _focusnet_tiny(outputs: int, pretrained: bool) -> nn.Module:
+    from training.focusnet import FocusNet
+
+    if pretrained:
+        raise ConfigError("network 'focusnet_tiny' has no published weights; set 'pretrained: false'")
+    return FocusNet(outputs, widths=(12, 16, 32, 64, 96), blocks=(1, 1, 1, 1))

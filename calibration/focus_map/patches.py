@@ -96,7 +96,7 @@ def patch_boxes(
 
 
 def block_contrast(image: NDArray[np.uint8]) -> float:
-    """Return the standard deviation over the mean of luminance in blocks of `BLOCK_PX` pixels; 0 when black."""
+    """Return deviation over mean of the luminance in blocks of `BLOCK_PX` pixels; 0 when black."""
     height, width = (size // BLOCK_PX * BLOCK_PX for size in image.shape[:2])
     grey = luminance(image[:height, :width])
     blocks = grey.reshape(height // BLOCK_PX, BLOCK_PX, width // BLOCK_PX, BLOCK_PX).mean(axis=(1, 3))

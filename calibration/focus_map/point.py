@@ -206,7 +206,7 @@ def _search(
 def _scan(
     station: Station, plan: PointPlan, middle_um: float, span_dof: float, counts: _Counts
 ) -> tuple[float, float]:
-    """Find the peak of sharpness about a plane; a range that ends on the flank is made longer, twice at most."""
+    """Find the peak of sharpness about a plane; a range that ends on a flank is made longer, for a while."""
     dof = station.rig.config.optics.dof_um
     low, high = station.limits_um
     half = span_dof * dof / 2

@@ -2,7 +2,8 @@
 
 A tilted plane plus a Gaussian process with a squared-exponential covariance of length l and variance s^2, and
 independent noise of variance r s^2 at each measured point (Cressie, Statistics for Spatial Data, 1993,
-section 3.4). l and r are those of greatest restricted likelihood on a grid of both, s^2 follows in closed form. With
+section 3.4). l and r are those of greatest restricted likelihood on a grid of both, s^2 follows in closed
+form. With
 
     Q = A^-1 - A^-1 H (H' A^-1 H)^-1 H' A^-1 ,   A = R(l) + r I ,   H = (1, x, y) ,
 
