@@ -162,6 +162,9 @@ def _sample_stack(rig: RigConfig, plan: StackPlan, sample: Sample, seed: int) ->
             for z in positions
         ]
     )
+    if (images == images[..., :1]).all():
+        # Of a monochrome camera one channel says it all.
+        images = np.ascontiguousarray(images[..., 0])
     notes = {"rig": rig.name, "seed": str(seed), "simulated": "yes"}
     stack = ZStack(images, positions, rig.optics.um_per_px, specimen=f"{rig.name}-{seed}", notes=notes)
     return stack, Label(focus_um, 0.0, method, {"seed": str(seed)})

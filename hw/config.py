@@ -25,6 +25,7 @@ __all__ = [
     "AxisConfig",
     "CameraConfig",
     "ControlConfig",
+    "ImagingConfig",
     "OpticsConfig",
     "ReplayConfig",
     "RigConfig",
@@ -59,6 +60,13 @@ class CameraConfig(Section):
         description="Frame periods from the end of an exposure to its delivery."
     )
     stall_timeout_s: Positive = 2.0
+
+
+class ImagingConfig(Section):
+    """A second camera, which records what the first one only focuses: the microscope's own."""
+
+    optics: OpticsConfig
+    camera: CameraConfig
 
 
 class AxisConfig(Section):
@@ -144,6 +152,7 @@ class RigConfig(Section):
     kind: Literal["pi", "simulated", "replayed"]
     optics: OpticsConfig
     camera: CameraConfig
+    imaging: ImagingConfig | None = None
     axis: AxisConfig
     stage: StageConfig | None = None
     gpio: GpioConfig | None = None
@@ -246,12 +255,19 @@ def check_model(
         # A misspelt key is also a missing one: say the first, which is the cause.
         errors = error.errors()
         first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
-        location = tuple(first["loc"])
+        chosen = tuple(first["loc"])
+        # Which family of rigs is simulated stands in the location, and not in the file.
+        location = chosen[:1] + chosen[2:] if chosen[:1] == ("simulation",) else chosen
         line = _line_of(node, (*prefix, *location))
         where = f"{path}:{line}" if line else str(path)
         key = ".".join(str(part) for part in _keys_in_file(node, (*prefix, *location))) or "file"
+        if first["type"] == "union_tag_invalid" and location == ("simulation",):
+            there = first["ctx"]["expected_tags"]
+            raise ConfigError(
+                f"{where}: '{key}.specimen': unknown specimen '{first['ctx']['tag']}'; there are {there}"
+            ) from error
         if first["type"] == "extra_forbidden":
-            near = difflib.get_close_matches(str(location[-1]), _valid_keys(model, location[:-1]), 1)
+            near = difflib.get_close_matches(str(location[-1]), _valid_keys(model, chosen[:-1]), 1)
             hint = f"did you mean '{near[0]}'?" if near else "remove it"
             raise ConfigError(f"{where}: unknown key '{key}'; {hint}") from error
         message = first["msg"].removeprefix("Value error, ")
@@ -317,10 +333,26 @@ def _line_of(node: yaml.Node | None, location: tuple[Any, ...]) -> int | None:
 
 def _valid_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     current: Any = model
+    within: list[type[BaseModel]] = []
     for part in location:
         if isinstance(part, int):
             continue
-        annotation = current.model_fields[str(part)].annotation
-        candidates = [annotation, *get_args(annotation)]
-        current = next((c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel)), current)
+        # A part that is no key names the choice among the models that may stand at the key before.
+        if part in current.model_fields:
+            within = _models_in(current.model_fields[str(part)].annotation)
+            current = within[0] if within else current
+        else:
+            current = next((m for m in within if _specimen_of(m) == part), current)
     return list(current.model_fields)
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    """Return the models that an annotation names, in its order."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for part in get_args(annotation) for model in _models_in(part)]
+
+
+def _specimen_of(model: type[BaseModel]) -> str | None:
+    field = model.model_fields.get("specimen")
+    return get_args(field.annotation)[0] if field is not None else None

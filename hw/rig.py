@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from hw.axis import FocusAxis, MotorAxis
 from hw.camera import Camera
 from hw.clock import Clock
+from hw.closing import Closing
 from hw.config import CameraConfig, RigConfig
 from hw.errors import ConfigError
 from hw.stage import XYStage
@@ -38,7 +38,7 @@ class Ideal(Protocol):
 
 
 @dataclass
-class Rig:
+class Rig(Closing):
     """An open rig.
 
     Attributes
@@ -48,6 +48,7 @@ class Rig:
     notice : 'SIMULATED' or 'REPLAYED', shown wherever a person looks; empty on hardware
     ideal : the subject without noise, where that can be rendered
     stage : what moves the specimen sideways, where there is one
+    imaging : the microscope's own camera, where focusing has one of its own
     """
 
     config: RigConfig
@@ -57,28 +58,20 @@ class Rig:
     notice: str = ""
     ideal: Ideal | None = None
     stage: XYStage | None = None
+    imaging: Camera | None = None
 
     def close(self) -> None:
-        """Release camera, stage and axis; closing twice is fine."""
+        """Release cameras, stage and axis; closing twice is fine."""
         self.camera.close()
+        if self.imaging is not None:
+            self.imaging.close()
         if self.stage is not None:
             self.stage.close()
         self.axis.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
 
 @dataclass
-class AxisAlone:
+class AxisAlone(Closing):
     """A rig's axis without its camera, open.
 
     Attributes
@@ -91,20 +84,13 @@ class AxisAlone:
     axis: MotorAxis
     notice: str = ""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Release the axis; closing twice is fine."""
         self.axis.close()
 
 
 @dataclass
-class CameraAlone:
+class CameraAlone(Closing):
     """A rig's camera without its axis, open.
 
     Attributes
@@ -119,15 +105,8 @@ class CameraAlone:
     camera: Camera
     notice: str = ""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Release the camera; closing twice is fine."""
         self.camera.close()
 
 
@@ -214,6 +193,10 @@ def open_rig(config: RigConfig, *, seed: int = 0, stack: Path | None = None) -> 
     if config.stage is not None and config.kind != "simulated":
         raise ConfigError(
             f"rig '{config.name}' is {config.kind}: stage is supported on simulated rigs only; remove it"
+        )
+    if config.imaging is not None and config.kind != "simulated":
+        raise ConfigError(
+            f"rig '{config.name}' is {config.kind}: imaging is supported on simulated rigs only; remove it"
         )
     if config.kind == "simulated":
         from hw.simulation.rig import open_simulated_rig

@@ -12,6 +12,8 @@ from hw.simulation.families import SimulationSection
 from hw.simulation.sample import Sample, open_sample_rig
 from hw.simulation.scene import Scene
 from hw.simulation.slide_config import SlideConfig
+from hw.simulation.slit_config import SlitLaserConfig
+from hw.simulation.slit_laser import BeadSample, LaserSample
 from hw.simulation.stage import SimulatedAxis
 from hw.simulation.view import FieldOfView, IdealView
 
@@ -63,6 +65,16 @@ def sample_of(rig: RigConfig, *, seed: int) -> Sample | None:
         from hw.simulation.slide import Slide
 
         return Slide(rig, section, seed)
+    if isinstance(section, SlitLaserConfig):
+        return LaserSample(rig, section, seed)
+    return None
+
+
+def _imaged_sample_of(rig: RigConfig, *, seed: int) -> Sample | None:
+    """Draw what the imaging camera of a simulated rig sees of its sample; None where it has none."""
+    section = simulation_section(rig)
+    if isinstance(section, SlitLaserConfig) and rig.imaging is not None:
+        return BeadSample(rig, section, seed)
     return None
 
 
@@ -94,7 +106,8 @@ def open_simulated_rig(rig: RigConfig, *, seed: int) -> Rig:
         np.random.default_rng([seed, number]) for number in (AXIS_STREAM, SHAKE_STREAM)
     )
     if (sample := sample_of(rig, seed=seed)) is not None:
-        return open_sample_rig(rig, simulation_section(rig).axis, sample, axis_stream)
+        imaged = _imaged_sample_of(rig, seed=seed)
+        return open_sample_rig(rig, simulation_section(rig).axis, sample, axis_stream, imaged=imaged)
     simulation = worm_section(rig)
     clock = VirtualClock()
     scene = Scene(rig, simulation, seed, (rig.camera.width_px, rig.camera.height_px))

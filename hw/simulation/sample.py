@@ -95,7 +95,12 @@ class SampleView:
 
 
 def open_sample_rig(
-    rig: RigConfig, axis_truth: SimulatedAxisConfig, sample: Sample, rng: np.random.Generator
+    rig: RigConfig,
+    axis_truth: SimulatedAxisConfig,
+    sample: Sample,
+    rng: np.random.Generator,
+    *,
+    imaged: Sample | None = None,
 ) -> Rig:
     """Open a simulated rig that looks at a sample, in virtual time from 0 s.
 
@@ -108,6 +113,7 @@ def open_sample_rig(
     axis_truth : its `simulation.axis`
     sample : what lies under the lens
     rng : of the axis, and of where focus lies at the start
+    imaged : what the rig's `imaging` camera sees of it, where there is one
 
     Raises
     ------
@@ -130,4 +136,8 @@ def open_sample_rig(
     zero_um = start_steps * rig.axis.um_per_step - sample.plane_um(0.0, here)
     view = SampleView(sample, axis, stage, zero_um)
     camera = SimulatedCamera(rig.camera, clock, axis, sample.sensor, view.expose)
-    return Rig(rig, clock, camera, axis, notice="SIMULATED", ideal=view, stage=stage)
+    opened = Rig(rig, clock, camera, axis, notice="SIMULATED", ideal=view, stage=stage)
+    if rig.imaging is not None and imaged is not None:
+        seen = SampleView(imaged, axis, stage, zero_um)
+        opened.imaging = SimulatedCamera(rig.imaging.camera, clock, axis, imaged.sensor, seen.expose)
+    return opened
