@@ -4,7 +4,6 @@ After Mitchell et al., "Model Cards for Model Reporting", 2019. Every number in 
 the bundle or from the rig file; none is typed.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,7 +31,7 @@ def model_card(card: FocusCard, commands: list[str], simulated_rig: RigConfig | 
     """
     return "\n".join(
         [
-            *_head(card, size_bytes, _follows(simulated_rig)),
+            *_head(card, simulated_rig, size_bytes),
             *_data(card, simulated_rig),
             *_quality(card),
             *_limits(card, simulated_rig),
@@ -65,20 +64,20 @@ def spread(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
                         yield from spread(part, f"{name}[{index}].")
 
 
-def _follows(rig: RigConfig | None) -> bool:
-    """Whether the network looks at a window around a worm, not at patches of a field."""
-    return rig is None or rig.tracking.follow
+def _follows_worm(rig: RigConfig | None) -> bool:
+    """Whether windows follow a worm: on all rigs but the simulated ones of other specimens."""
+    return rig is None or rig.simulation is None or isinstance(rig.simulation, SimulationConfig)
 
 
 def _digits(card: FocusCard) -> int:
-    """Return decimals of lengths in um that show a hundredth of the depth of field, at least one."""
-    return max(1, math.ceil(2 - math.log10(card.optics.dof_um)))
+    """Decimals that lengths in um are worth, by the depth of field."""
+    return 1 if card.optics.dof_um >= 10 else 3
 
 
-def _head(card: FocusCard, size_bytes: int, follows: bool) -> list[str]:
+def _head(card: FocusCard, rig: RigConfig | None, size_bytes: int) -> list[str]:
+    place = "around the worm" if _follows_worm(rig) else "in the middle of the picture"
     spec, outputs = card.input, card.outputs
     sigma = " and its standard deviation" if outputs.kind == "offset_sigma" else ""
-    where = "around the worm" if follows else "of the field"
     mirrored = f", means over {card.mirrors} mirror images of what it looks at" if card.mirrors > 1 else ""
     width_um, height_um = spec.field_um
     return [
@@ -89,7 +88,7 @@ def _head(card: FocusCard, size_bytes: int, follows: bool) -> list[str]:
         "| | |",
         "|---|---|",
         f"| network | `{card.architecture}`, {card.quantization}, {size_bytes / 1e6:.2f} MB |",
-        f"| looks at | {width_um:.0f} x {height_um:.0f} um {where}, "
+        f"| looks at | {width_um:.4g} x {height_um:.4g} um {place}, "
         f"{spec.width_px} x {spec.height_px} pixels of {spec.um_per_px:g} um, RGB |",
         f"| answers | signed offset in um{sigma}{mirrored} |",
         f"| trained range | ±{card.trained_range_um:g} um |",
@@ -128,10 +127,10 @@ def _data(card: FocusCard, rig: RigConfig | None) -> list[str]:
     ranges = list(spread(simulation))
     if rig is None or not ranges:
         return lines
+    own = "its own microscope, worm, plate and light" if _follows_worm(rig) else "values of its own"
     return [
         *lines,
-        f"All of them are **simulated**, on the rig `{rig.name}`. Each has its own microscope, "
-        f"{'worm, plate and light' if _follows(rig) else 'specimen and light'}, drawn from these ranges:",
+        f"All of them are **simulated**, on the rig `{rig.name}`. Each has {own}, drawn from these ranges:",
         "",
         "| quantity | from | to |",
         "|---|---|---|",
@@ -141,8 +140,9 @@ def _data(card: FocusCard, rig: RigConfig | None) -> list[str]:
 
 
 def _quality(card: FocusCard) -> list[str]:
-    figures, parity, digits = card.validation, card.parity, _digits(card)
+    figures, parity = card.validation, card.parity
     rows = [("all", figures), *_bands(figures)]
+    digits = _digits(card)
     return [
         "## How good it is",
         "",
@@ -151,7 +151,7 @@ def _quality(card: FocusCard) -> list[str]:
         "",
         "| offset, um | images | MAE um | MAE steps | MAE/DOF | median um | 95 % um | bias um | wrong sign |",
         "|---|---|---|---|---|---|---|---|---|",
-        *(_quality_row(name, row, _digits(card)) for name, row in rows),
+        *(_quality_row(name, row, digits) for name, row in rows),
         "",
         "*Wrong sign* counts images more than one depth of field out of focus.",
         "",
@@ -234,9 +234,11 @@ def _limits(card: FocusCard, rig: RigConfig | None) -> list[str]:
         "",
         f"- Offsets beyond ±{card.trained_range_um:g} um were not trained: such answers are marked out of "
         "range.",
-        "- One worm in the middle of the window. Where the tracker is wrong, so is the focus."
-        if _follows(rig)
-        else "- Patches that show something: of an empty one it knows nothing.",
+        *(
+            ["- One worm in the middle of the window. Where the tracker is wrong, so is the focus."]
+            if _follows_worm(rig)
+            else []
+        ),
         f"- Optics like those of `{card.rig}`; another NA, depth of field or field of view is refused.",
         *simulated,
         "",
