@@ -31,7 +31,8 @@ from hw.simulation.slide_config import SlideOpticsConfig
 __all__ = ["Layer", "SectionLens", "transfer"]
 
 PROFILE_POINTS, FINE_POINTS = 96, 2048
-RINGS_LEAST, RINGS_PER_UM = 8, 1.6
+RINGS_LEAST, RINGS_PER_UM, RINGS_MOST = 8, 1.6, 40
+"""Rings and spokes of the source; from 35 um on there are too few, but hardly any contrast is left there."""
 
 
 def transfer(
@@ -59,7 +60,7 @@ def transfer(
     """
     # The source disc, in units of the NA: Gauss-Legendre along the radius and over half the turn, which is
     # enough for frequencies along x. Phases across the disc grow with defocus, and so do the points.
-    count = RINGS_LEAST + math.ceil(RINGS_PER_UM * abs(defocus_um) * min(coherence, 1.0))
+    count = min(RINGS_LEAST + math.ceil(RINGS_PER_UM * abs(defocus_um) * min(coherence, 1.0)), RINGS_MOST)
     nodes, weights = _gauss_legendre(count)
     radius = (nodes + 1) / 2 * min(coherence, 1.0)
     angle = (nodes + 1) / 2 * math.pi
