@@ -2,8 +2,8 @@
 
     python benchmarks/focus_map.py --maps MAPS --json benchmarks/results/focus_map.json
 
-Both methods survey the same slide with `wormfocus map`; what the folder MAPS holds already is not surveyed
-again. Slides come from seeds that no network was trained on. Beside the two maps' difference (paper 2, section
+Both methods survey the same slide with `wormfocus map`; what the folder MAPS holds is not surveyed again.
+Slides come from seeds that no network was trained on. Beside the two maps' difference (paper 2, section
 2.2 and figure 4c), single shots and stacks are compared with true focus, which the simulator knows without
 noise, at some of the points, and the fields called uneven with the relief under the patches.
 """

@@ -11,6 +11,7 @@ what the other points say of point i differs from what was measured there by (Q 
 Geology 15 (1983) 687-699): the leave-one-out errors cost no second fit.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -139,9 +140,9 @@ def _system(
 ) -> tuple[Values, Values, Values, Values]:
     """Return A^-1, A^-1 H, (H' A^-1 H)^-1 and Q."""
     covariance = _correlation(places, places, length) + ratio * np.eye(len(places))
-    inverse = np.linalg.inv(covariance)
+    inverse = np.asarray(np.linalg.inv(covariance), np.float64)
     bridge = inverse @ basis
-    trend_inverse = np.linalg.inv(basis.T @ bridge)
+    trend_inverse = np.asarray(np.linalg.inv(basis.T @ bridge), np.float64)
     return inverse, bridge, trend_inverse, inverse - bridge @ trend_inverse @ bridge.T
 
 
@@ -153,7 +154,7 @@ def _likelihood(places: Places, basis: Values, heights: Values, length: float, r
     covariance = _correlation(places, places, length) + ratio * np.eye(len(places))
     spread = float(np.linalg.slogdet(covariance)[1])
     trend = -float(np.linalg.slogdet(trend_inverse)[1])
-    return -0.5 * (free * float(np.log(variance)) + spread + trend)
+    return -0.5 * (free * math.log(variance) + spread + trend)
 
 
 def _correlation(a: Places, b: Places, length: float) -> Values:

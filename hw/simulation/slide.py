@@ -56,7 +56,8 @@ class Slide:
         self._tissue = Tissue(config.tissue, self._um_per_px, config.extent_um, [seed, 3])
         self.sensor = Sensor(config.sensor, sensor_seed)
         margin = math.ceil(MARGIN_UM / self._um_per_px)
-        self._outer = tuple(_fft_size(size + 2 * margin) for size in self._shape)
+        rows, columns = (_fft_size(size + 2 * margin) for size in self._shape)
+        self._outer = (rows, columns)
         self._fields: dict[tuple[int, int], tuple[list[Layer], NDArray[np.float32]]] = {}
 
     def intensity(self, t: float, place_um: tuple[float, float], lens_um: float) -> NDArray[np.float32]:
@@ -72,16 +73,16 @@ class Slide:
         low, high = float(height.min()), float(height.max())
         intervals = math.ceil((high - low) / self._plane_step_um)
         if intervals == 0:
-            return self._flat(layers, lens_um - low)
+            return self._lens.mixed(self._flat(layers, lens_um - low))
         # Every image counts where its height is one of the two that enclose a pixel's.
         place = (height - low) * np.float32(intervals / (high - low))
-        total = np.zeros((*self._shape, 3), np.float32)
+        total = np.zeros((3, *self._shape), np.float32)
         for number in range(intervals + 1):
             weight = np.maximum(1 - np.abs(place - number), 0)
             if weight.any():
                 at_um = low + (high - low) * number / intervals
-                total += weight[..., None] * self._flat(layers, lens_um - at_um)
-        return total
+                total += weight * self._flat(layers, lens_um - at_um)
+        return self._lens.mixed(total)
 
     def plane_um(self, t: float, place_um: tuple[float, float]) -> float:
         """Mean over the field of the lens positions that focus the section's middle, um."""
@@ -102,8 +103,8 @@ class Slide:
         coarse = self._relief.height_um(*(np.asarray(each, np.float32) for each in np.meshgrid(x, y)))
         across = np.linspace(0, count[1] - 1, columns, dtype=np.float32)
         down = np.linspace(0, count[0] - 1, rows, dtype=np.float32)
-        maps = [np.ascontiguousarray(each) for each in np.meshgrid(across, down)]
-        return np.asarray(cv2.remap(coarse, *maps, cv2.INTER_LINEAR), np.float32)
+        map_x, map_y = (np.ascontiguousarray(each) for each in np.meshgrid(across, down))
+        return np.asarray(cv2.remap(coarse, map_x, map_y, cv2.INTER_LINEAR), np.float32)
 
     def cover(self, place_um: tuple[float, float]) -> float:
         """Share of the field that is tissue."""
@@ -119,7 +120,7 @@ class Slide:
     def _flat(self, layers: list[Layer], defocus_um: float) -> NDArray[np.float32]:
         image = self._lens.image(layers, self._outer, defocus_um)
         top, left = ((outer - inner) // 2 for outer, inner in zip(self._outer, self._shape, strict=True))
-        return image[top : top + self._shape[0], left : left + self._shape[1]]
+        return image[:, top : top + self._shape[0], left : left + self._shape[1]]
 
     def _field(self, place_um: tuple[float, float]) -> tuple[list[Layer], NDArray[np.float32]]:
         """Spectra of the layers at a place, and its heights; a stack asks for the same ones many times."""
