@@ -163,7 +163,7 @@ class SectionLens:
         return bands
 
     def mixed(self, bands: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Turn bands of light (3, H, W) into the camera's red, green and blue, (H, W, 3); none is negative."""
+        """Turn bands of light (3, H, W) into the camera's colours, (H, W, 3); none is negative."""
         gains = np.array([band.gain for band in self.bands], np.float32)
         colours = cv2.transform(cv2.merge(list(bands)), self._mixing * gains)
         return np.maximum(np.asarray(colours, np.float32), 0)
