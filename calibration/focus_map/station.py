@@ -43,6 +43,7 @@ class Station:
             raise ValueError("a survey needs a rig with a stage")
         self.rig, self._stage = rig, rig.stage
         self._frames: Iterator[Frame] = rig.camera.frames()
+        self._beat_s: float | None = None
         self.seconds: dict[str, float] = defaultdict(float)
         if not rig.axis.homed:
             rig.axis.home()
@@ -153,11 +154,17 @@ class Station:
     def _frame(self) -> Frame:
         """Return the first frame whose exposure starts from now on."""
         since_s, camera = self.rig.clock.now(), self.rig.config.camera
+        if self._beat_s is not None:
+            # Frames exposed before now are not even asked for: the next one comes on the camera's beat.
+            beats = math.ceil((since_s - self._beat_s) * camera.fps - 1e-6)
+            due_s = self._beat_s + (beats + camera.latency_frames) / camera.fps + camera.exposure_s
+            self.rig.clock.sleep(due_s - since_s + 1e-6)
         end_s = (
             since_s + camera.stall_timeout_s + (camera.latency_frames + 2) / camera.fps + camera.exposure_s
         )
         for frame in self._frames:
-            if frame.exposure_start_s >= since_s and not frame.lens_moving:
+            self._beat_s = frame.exposure_start_s
+            if frame.exposure_start_s >= since_s - 1e-6 and not frame.lens_moving:
                 return frame
             if self.rig.clock.now() > end_s:
                 break
