@@ -55,9 +55,10 @@ def draw_map(
         chosen = np.array([point.state == state for point in points])
         label = f"{state}: {int(chosen.sum())}"
         marker = "x" if state == "failed" else "o"
-        left[0].plot(x[chosen], y[chosen], marker, color=colour, ms=5, mec=None if marker == "x" else "white")
-        left[1].plot(x[chosen], y[chosen], marker, color=colour, ms=5, label=label)
-    left[1].legend(loc="upper right")
+        rim = None if marker == "x" else "white"
+        left[0].plot(x[chosen], y[chosen], marker, color=colour, ms=5, mec=rim, clip_on=False)
+        left[1].plot(x[chosen], y[chosen], marker, color=colour, ms=5, label=label, clip_on=False)
+    figure.legend(loc="outside lower center", ncols=len(COLOURS))
     columns, rows = (max(getattr(point, key) for point in points) + 1 for key in ("column", "row"))
     error = np.full((rows, columns), np.nan)
     if against is not None:

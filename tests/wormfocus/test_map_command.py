@@ -1,9 +1,14 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from calibration.simulate import StackPlan, simulate_stack
+from edge.bundle import check_fits, load_bundle
+from hw.config import load_rig
 from wormfocus.command import main
+from wormfocus.map import BundleJudge
 
 
 @pytest.fixture
@@ -66,3 +71,23 @@ def test_what_cannot_be_surveyed_is_told_in_one_line(
     assert message in error
     assert error.count("\n") == 1
     assert not (tmp_path / "map").exists()
+
+
+def test_the_shipped_bundle_tells_focus_of_slides_it_never_saw() -> None:
+    rig = load_rig("slide_sim")
+    bundle = load_bundle("slide")
+    check_fits(bundle.card, rig)
+    judge = BundleJudge(bundle, rig)
+    width, height = judge.patch_px
+    plan = StackPlan(planes=8, range_um=4.0, window_um=72.0, binned=False)
+    true, told = [], []
+    for seed in range(900_000, 900_004):
+        stack, label = simulate_stack(rig, plan, seed)
+        top, left = (stack.images.shape[1] - height) // 2, (stack.images.shape[2] - width) // 2
+        for image, position in zip(stack.images, stack.positions_um, strict=True):
+            patch = np.ascontiguousarray(image[top : top + height, left : left + width]).astype(np.uint8)
+            true.append(label.focus_um - position)
+            told.append(judge.judge(patch).offset_um)
+    out = np.abs(true) > 1.5
+    assert np.mean(np.sign(told)[out] == np.sign(true)[out]) > 0.85
+    assert np.median(np.abs(np.array(told) - true)) < 0.8
