@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--bundle", default="slide")
     parser.add_argument("--grid", default="16x16")
     parser.add_argument("--side-um", type=float, default=10_000.0)
-    parser.add_argument("--uneven-dof", type=float, default=2.0)
+    parser.add_argument("--uneven-dof", type=float, default=1.5)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--truth", type=int, default=48, help="Points of each slide to find true focus at.")
     parser.add_argument("--maps", type=Path, default=Path("maps"))

@@ -75,7 +75,7 @@ def survey_map(
     step_dof: Annotated[float, typer.Option(min=0.1, help="Step of it, likewise.")] = 1.0,
     uneven_dof: Annotated[
         float, typer.Option(min=0, help="Patches that differ by more are scanned, not averaged.")
-    ] = 2.0,
+    ] = 1.5,
     against: Annotated[
         Path | None,
         typer.Option(help="map.json of another survey of the same slide and grid."),

@@ -43,11 +43,12 @@ def draw_map(
     figure = Figure(figsize=(13, 10), layout="constrained")
     left, right = figure.subplots(2, 2)
     extent = (float(x.min()), float(x.max()), float(y.max()), float(y.min()))
+    aspect = "equal" if 1 / 3 < np.ptp(x) / np.ptp(y) < 3 else "auto"
     for axes, values, title in (
         (left[0], heights, "plane of focus, um"),
         (left[1], sigmas, "standard deviation of the surface, um"),
     ):
-        shown = axes.imshow(values, extent=extent, cmap="viridis", interpolation="bilinear")
+        shown = axes.imshow(values, extent=extent, aspect=aspect, cmap="viridis", interpolation="bilinear")
         figure.colorbar(shown, ax=axes)
         axes.set_title(title)
     left[0].contour(fine_x, fine_y, heights, 12, colors="white", linewidths=0.5, alpha=0.6)

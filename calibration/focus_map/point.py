@@ -16,6 +16,9 @@ from hw.errors import StackError
 
 __all__ = ["MapPoint", "PointPlan", "measure_point"]
 
+TRIM_LOOKS_DOF = (-1.5, 0.0, 1.5)
+"""Where, about the first plane that is known, the network is asked for its constant error."""
+
 EXTENSIONS = 2
 FLANK = 2
 """A peak among so many planes from an end may be a flank's; the range goes on there."""
@@ -37,7 +40,7 @@ class PointPlan:
 
     span_dof: float = 10.0
     step_dof: float = 1.0
-    uneven_dof: float = 2.0
+    uneven_dof: float = 1.5
     most_sigma_dof: float = 1.0
     least_contrast: float = 0.02
     shots: int = 3
@@ -56,6 +59,7 @@ class MapPoint:
     reason : why it failed or was scanned; empty for one shot
     shots, planes : single exposures, and planes of scans
     patches, spread_um : how many patches were trusted, and from the least to the largest of their offsets
+    told_um : where the plane was searched for, what the network says of it on average: its own constant error
     seconds : by kind, on the rig's clock
     """
 
@@ -71,6 +75,7 @@ class MapPoint:
     planes: int = 0
     patches: int = 0
     spread_um: float | None = None
+    told_um: float | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -80,6 +85,7 @@ class _Counts:
     planes: int = 0
     patches: int = 0
     spread_um: float | None = None
+    told_um: float | None = None
 
 
 class _Failed(StackError):
@@ -87,7 +93,13 @@ class _Failed(StackError):
 
 
 def measure_point(
-    station: Station, point: GridPoint, plan: PointPlan, expected_um: float | None, judge: Judge | None
+    station: Station,
+    point: GridPoint,
+    plan: PointPlan,
+    expected_um: float | None,
+    judge: Judge | None,
+    *,
+    trim_um: float = 0.0,
 ) -> MapPoint:
     """Measure one point of a map.
 
@@ -98,6 +110,7 @@ def measure_point(
     plan : how
     expected_um : plane of the last point that was measured; None: the whole search span is searched
     judge : the network, one shot a point; None: a scan at every point
+    trim_um : the network's constant error on this slide, which is taken off what it says
 
     Returns
     -------
@@ -113,6 +126,8 @@ def measure_point(
             station.go(point.x_um, point.y_um, (low + high) / 2)
             focus, sigma = _search(station, plan, low, high, counts)
             state, reason = "scanned", "no plane known yet"
+            if judge is not None:
+                counts.told_um = _told_in_focus(station, plan, judge, focus, counts)
         else:
             station.go(point.x_um, point.y_um, expected_um)
             if judge is None:
@@ -120,7 +135,7 @@ def measure_point(
                 focus, sigma = _scan(station, plan, expected_um, plan.span_dof, counts)
                 state, reason = "scanned", ""
             else:
-                state, focus, sigma, reason = _by_shot(station, plan, judge, counts)
+                state, focus, sigma, reason = _by_shot(station, plan, judge, trim_um, counts)
     except StackError as error:
         state, focus, sigma, reason = "failed", None, None, str(error)
     return MapPoint(
@@ -133,12 +148,13 @@ def measure_point(
         counts.planes,
         counts.patches,
         counts.spread_um,
+        counts.told_um,
         {kind: round(seconds, 6) for kind, seconds in station.seconds.items()},
     )
 
 
 def _by_shot(
-    station: Station, plan: PointPlan, judge: Judge, counts: _Counts
+    station: Station, plan: PointPlan, judge: Judge, trim_um: float, counts: _Counts
 ) -> tuple[str, float, float, str]:
     """Judge one shot, or a few where focus is far; scan where the patches disagree (paper 2, section 2.2)."""
     dof = station.rig.config.optics.dof_um
@@ -153,9 +169,9 @@ def _by_shot(
             reason = "no patch that the network is sure of"
             break
         counts.patches, counts.spread_um = verdict.patches, verdict.spread_um
-        focus = lens_um + verdict.offset_um
+        focus = lens_um + verdict.offset_um - trim_um
         if verdict.spread_um > plan.uneven_dof * dof:
-            below, above = lens_um + verdict.low_um, lens_um + verdict.high_um
+            below, above = (lens_um + each - trim_um for each in (verdict.low_um, verdict.high_um))
             middle, span_dof = (below + above) / 2, verdict.spread_um / dof + 4
             focus, sigma = _scan(station, plan, middle, span_dof, counts)
             return "scanned", focus, sigma, f"uneven: patches {verdict.spread_um:.2f} um apart"
@@ -167,6 +183,24 @@ def _by_shot(
         station.go(*station.place_um, focus)
     focus, sigma = _scan(station, plan, station.lens_um, plan.span_dof, counts)
     return "scanned", focus, sigma, reason
+
+
+def _told_in_focus(
+    station: Station, plan: PointPlan, judge: Judge, focus_um: float, counts: _Counts
+) -> float | None:
+    """Return what the network adds to offsets here, the plane being known; None where it cannot be told."""
+    dof = station.rig.config.optics.dof_um
+    told = []
+    for off in TRIM_LOOKS_DOF:
+        station.go(*station.place_um, focus_um + off * dof)
+        frame = station.look()
+        counts.shots += 1
+        verdict = station.think(lambda pixels=frame.pixels: _judge(pixels, plan, judge, dof))  # type: ignore[misc]
+        # Patches that disagree have planes of their own: their mean need not be the field's.
+        if verdict is None or verdict.spread_um > plan.uneven_dof * dof:
+            return None
+        told.append(verdict.offset_um - (focus_um - frame.lens_steps * station.rig.axis.um_per_step))
+    return sum(told) / len(told)
 
 
 def _judge(pixels: NDArray[np.uint8], plan: PointPlan, judge: Judge, dof_um: float) -> Verdict | None:
