@@ -50,6 +50,7 @@ def compared(seed: int, shots: Path, stacks: Path, options: argparse.Namespace) 
     shot = np.array(
         [place in by_shot for place in zip(comparison.columns, comparison.rows, strict=True)], bool
     )
+    told = next((point.told_um for point in one.points if point.told_um is not None), None)
     seconds = {"network": one.seconds(), "contrast": many.seconds()}
     # The first point with tissue is searched for in the same way by both.
     later = {
@@ -70,7 +71,10 @@ def compared(seed: int, shots: Path, stacks: Path, options: argparse.Namespace) 
             "contrast": sum(point.state == "failed" for point in many.points),
         },
         "error": comparison.figures(dof),
-        "error_of_shots_um": _figures(comparison.error_um[shot]),
+        "error_of_shots": _figures(comparison.error_um[shot]),
+        # What single shots would have said without the network's constant error taken off.
+        "told_in_focus_um": told,
+        "error_of_shots_untrimmed": _figures(comparison.error_um[shot] + (told or 0.0)),
         "seconds": seconds,
         "time_ratio": seconds["network"]["total"] / seconds["contrast"]["total"],
         "time_ratio_after_search": later["network"] / later["contrast"],

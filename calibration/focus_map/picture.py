@@ -56,9 +56,11 @@ def draw_map(
         chosen = np.array([point.state == state for point in points])
         label = f"{state}: {int(chosen.sum())}"
         marker = "x" if state == "failed" else "o"
+        # Points on the border are shown whole; an empty set without clipping would upset the layout.
+        style = {"color": colour, "ms": 5, "clip_on": not chosen.any()}
         rim = None if marker == "x" else "white"
-        left[0].plot(x[chosen], y[chosen], marker, color=colour, ms=5, mec=rim, clip_on=False)
-        left[1].plot(x[chosen], y[chosen], marker, color=colour, ms=5, label=label, clip_on=False)
+        left[0].plot(x[chosen], y[chosen], marker, mec=rim, **style)
+        left[1].plot(x[chosen], y[chosen], marker, label=label, **style)
     figure.legend(loc="outside lower center", ncols=len(COLOURS))
     columns, rows = (max(getattr(point, key) for point in points) + 1 for key in ("column", "row"))
     error = np.full((rows, columns), np.nan)
