@@ -81,6 +81,7 @@ class RangesFocuser:
         self._restart()
         self._handed_back = False
         self._commanded_s = 0.0
+        self._target: float | None = None
 
     def start(self, now: float) -> None:
         """Begin at time `now` in seconds."""
@@ -103,7 +104,7 @@ class RangesFocuser:
         prediction = chosen.predictor.predict(window)
         decision = self._decide(chosen, prediction, frame, axis)
         if decision.target_steps is not None:
-            self._commanded_s = now
+            self._commanded_s, self._target = now, decision.target_steps
         look = Look(decision, box, window=window)
         look.offset_um, look.sigma_um = prediction.offset_um, prediction.sigma_um
         look.in_range, look.note = prediction.in_range, chosen.name
@@ -111,8 +112,8 @@ class RangesFocuser:
         return look
 
     def rest_steps(self) -> float | None:
-        """Return None: the lens is already where it should be."""
-        return None
+        """Return where the last answer has sent the lens: a run may end before it is there."""
+        return self._target if self._locked else None
 
     def _restart(self) -> None:
         self._number, self._looks, self._locked = 0, 0, False
