@@ -37,11 +37,13 @@ from hw.gpio.config import GpioConfig
 from hw.gpio.lgpio_lines import import_tidily
 from hw.gpio.opening import open_driver
 from hw.gpio.pacing import PacedDriver
+from hw.gpio.timing import Unwired, play_steadily
+from hw.pump import CHUNK_S
+from hw.scheduling import real_time
 from hw.step_driver import Played, Pulses
 
+CLOCK = SystemClock()
 TRACE = Path("/sys/kernel/tracing")
-CHUNK_S = 0.015
-PRIORITY = 20
 # What the record resolves: the kernel's counts whole microseconds.
 RESOLUTION_S = 2e-6
 PROMISED_SHARE = 0.1
@@ -61,28 +63,6 @@ class Player(Protocol):
         """Release what was held."""
 
 
-class NoWire:
-    """Lines that end here: they note when STEP rose."""
-
-    failures: tuple[type[Exception], ...] = ()
-
-    def __init__(self, step_pin: int) -> None:
-        self.step_pin = step_pin
-        self.rising_s: list[float] = []
-
-    def write(self, pin: int, high: bool) -> None:
-        """Note the time."""
-        if pin == self.step_pin and high:
-            self.rising_s.append(time.monotonic())
-
-    def read(self, pin: int) -> bool:
-        """No end stop is pressed."""
-        return False
-
-    def release(self) -> None:
-        """Nothing is held."""
-
-
 class Forked:
     """The timing alone in a process of its own, as `hw.gpio.apart` has it; its times come in the end."""
 
@@ -94,9 +74,9 @@ class Forked:
         self._child = os.fork()
         if self._child == 0:
             self._calls.close()
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
-            lines = NoWire(parts[0].step_pin)
-            serve(theirs, PacedDriver(*parts, SystemClock(), lines))
+            real_time()
+            lines = Unwired(CLOCK, parts[0].step_pin)
+            serve(theirs, PacedDriver(*parts, CLOCK, lines))
             np.save(self._file, np.array(lines.rising_s))
             os._exit(0)
         theirs.close()
@@ -130,10 +110,10 @@ def open_case(backend: str, config: GpioConfig, drive: DriveConfig) -> tuple[Pla
         )
         return ApartDriver(chosen, drive), kernel_record(config.step_pin)
     if backend == "no wire":
-        lines = NoWire(config.step_pin)
-        return PacedDriver(config, drive, SystemClock(), lines), lambda: np.array(lines.rising_s)
+        lines = Unwired(CLOCK, config.step_pin)
+        return PacedDriver(config, drive, CLOCK, lines), lambda: np.array(lines.rising_s)
     chosen = GpioConfig.model_validate({**config.model_dump(), "backend": backend})
-    driver = open_driver(chosen, drive, SystemClock())
+    driver = open_driver(chosen, drive, CLOCK)
     return driver, kernel_record(config.step_pin)
 
 
@@ -191,15 +171,6 @@ def going_on(what: str) -> Iterator[None]:
             sys.setswitchinterval(switch_s)
 
 
-def play_steadily(driver: Player, rate: float, seconds: float) -> None:
-    """Send steps at one rate as an axis does: in short chunks, stretched by what was late."""
-    due_s = time.monotonic() + 0.05 + np.arange(int(rate * seconds)) / rate
-    size = max(1, int(rate * CHUNK_S))
-    late_s = 0.0
-    for begin in range(0, due_s.size, size):
-        late_s += driver.play(Pulses(True, due_s[begin : begin + size] + late_s)).late_s
-
-
 def figures(rising_s: Times, rate: float) -> dict[str, Any]:
     """Interval errors in us, and the lengthening of the whole."""
     intervals = np.diff(rising_s)
@@ -220,12 +191,11 @@ def in_real_time(work: Callable[[], None]) -> str | None:
     refused: list[str] = []
 
     def run() -> None:
-        try:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
-        except OSError as error:
-            refused.append(str(error.strerror))
-        else:
+        scheduling = real_time()
+        if scheduling.startswith("SCHED_FIFO"):
             work()
+        else:
+            refused.append(scheduling)
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -240,13 +210,17 @@ def steady(
     driver, record = open_case(backend, *parts)
     row: dict[str, Any] = {"case": f"{backend}, {rate:g} steps/s, {scheduling}, beside it {beside}"}
     row |= {"backend": backend, "rate_steps_s": rate, "scheduling": scheduling, "beside": beside}
+
+    def steps() -> None:
+        play_steadily(driver.play, CLOCK, rate, seconds)
+
     try:
         with going_on(beside):
             if scheduling == "SCHED_FIFO":
-                if (refusal := in_real_time(lambda: play_steadily(driver, rate, seconds))) is not None:
+                if (refusal := in_real_time(steps)) is not None:
                     return row | {"refused": refusal}
             else:
-                play_steadily(driver, rate, seconds)
+                steps()
         return row | figures(record(), rate)
     finally:
         driver.close()

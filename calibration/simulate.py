@@ -28,6 +28,9 @@ TRACKING_ERROR_UM = 25.0
 AXIS_SPREAD_UM = 1000.0
 """Focus lies between plus and minus this on the axis, um, so that a position tells nothing."""
 
+PLACES_TRIED = 20
+"""Samples have gaps: so many places are tried until one has a focus."""
+
 
 @dataclass(frozen=True)
 class StackPlan:
@@ -134,19 +137,19 @@ def _seen_through(plan: StackPlan, rig: RigConfig) -> RigConfig:
 
 
 def _sample_stack(rig: RigConfig, plan: StackPlan, sample: Sample, seed: int) -> tuple[ZStack, Label]:
-    """Render a stack of a still sample, at a place of the stage and a time of its drift that are drawn."""
+    """Render a stack of a still sample, at a place of the stage that is drawn until one has a focus."""
     rng = np.random.default_rng([seed, 1])
-    place = (0.0, 0.0)
-    if (c := rig.stage) is not None:
-        place = (float(rng.uniform(c.min_x_um, c.max_x_um)), float(rng.uniform(c.min_y_um, c.max_y_um)))
-    measure = MEASURES[DEFAULT_MEASURE]
-    true_um = sample.focus_um(0.0, place)
-    method = "known by construction"
-    if true_um is None:
-        true_um = sharpest_position(
-            lambda z: measure(sample.intensity(0.0, place, z)), sample.plane_um(0.0, place), rig.optics.dof_um
-        )
-        method = f"noise-free {DEFAULT_MEASURE}"
+    c = rig.stage
+    for tries_left in reversed(range(1 if c is None else PLACES_TRIED)):
+        place = (0.0, 0.0)
+        if c is not None:
+            place = (float(rng.uniform(c.min_x_um, c.max_x_um)), float(rng.uniform(c.min_y_um, c.max_y_um)))
+        try:
+            true_um, method = _true_focus(sample, place, rig.optics.dof_um)
+            break
+        except StackError:
+            if not tries_left:
+                raise
     # Focus lies anywhere on the axis, so that a position tells nothing.
     focus_um = float(rng.uniform(-1, 1)) * plan.range_um
     edges = np.linspace(-plan.range_um, plan.range_um, plan.planes + 1)
@@ -165,6 +168,18 @@ def _sample_stack(rig: RigConfig, plan: StackPlan, sample: Sample, seed: int) ->
     notes = {"rig": rig.name, "seed": str(seed), "simulated": "yes"}
     stack = ZStack(images, positions, rig.optics.um_per_px, specimen=f"{rig.name}-{seed}", notes=notes)
     return stack, Label(focus_um, 0.0, method, {"seed": str(seed)})
+
+
+def _true_focus(sample: Sample, place_um: tuple[float, float], dof_um: float) -> tuple[float, str]:
+    """Return true focus in um at a place of a still sample at time 0, and how it is known."""
+    known_um = sample.focus_um(0.0, place_um)
+    if known_um is not None:
+        return known_um, "known by construction"
+    measure = MEASURES[DEFAULT_MEASURE]
+    found_um = sharpest_position(
+        lambda z: measure(sample.intensity(0.0, place_um, z)), sample.plane_um(0.0, place_um), dof_um
+    )
+    return found_um, f"noise-free {DEFAULT_MEASURE}"
 
 
 def simulate_stacks(

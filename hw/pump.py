@@ -1,12 +1,12 @@
 """What makes an axis send its steps in time: a thread of its own, or, in virtual time, the calls to it."""
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 from typing import Protocol
 
 from hw.clock import Clock
+from hw.scheduling import real_time
 
 __all__ = ["CHUNK_S", "CallPump", "Feed", "Pump", "ThreadPump"]
 
@@ -15,7 +15,6 @@ CHUNK_S = 0.01
 
 # A chunk is prepared this long before its time, s.
 LEAD_S = 0.002
-PRIORITY = 20
 JOIN_S = 2.0
 
 Feed = Callable[[float], float]
@@ -86,7 +85,8 @@ class ThreadPump:
         ready = threading.Event()
 
         def work() -> None:
-            self.scheduling = _real_time()
+            self.scheduling = real_time()
+            _say_once(self.scheduling)
             ready.set()
             while not self._closing:
                 self._event.clear()
@@ -117,17 +117,11 @@ class ThreadPump:
 _said: set[str] = set()
 
 
-def _real_time() -> str:
-    """Ask for SCHED_FIFO for this thread; return what it got, and say so once when that is not it."""
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
-    except OSError as error:
-        text = (
-            f"focus axis: steps are timed under ordinary scheduling ({error.strerror}); for SCHED_FIFO give "
-            "the program the right to it (systemd: LimitRTPRIO=20; limits.conf: rtprio)"
-        )
-        if text not in _said:
-            _said.add(text)
-            log.warning(text)
-        return "ordinary"
-    return f"SCHED_FIFO {PRIORITY}"
+def _say_once(scheduling: str) -> None:
+    if scheduling.startswith("SCHED_FIFO") or scheduling in _said:
+        return
+    _said.add(scheduling)
+    log.warning(
+        f"focus axis: steps are timed under {scheduling} scheduling; for SCHED_FIFO give the program the "
+        "right to it (systemd: LimitRTPRIO=20; limits.conf: rtprio)"
+    )

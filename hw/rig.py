@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from hw.axis import FocusAxis, MotorAxis
 from hw.camera import Camera
 from hw.clock import Clock
+from hw.closing import Closing
 from hw.config import CameraConfig, RigConfig
 from hw.errors import ConfigError
 from hw.stage import XYStage
@@ -38,7 +38,7 @@ class Ideal(Protocol):
 
 
 @dataclass
-class Rig:
+class Rig(Closing):
     """An open rig.
 
     Attributes
@@ -85,20 +85,9 @@ class Rig:
             self.stage.close()
         self.axis.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
 
 @dataclass
-class AxisAlone:
+class AxisAlone(Closing):
     """A rig's axis without its camera, open.
 
     Attributes
@@ -111,20 +100,13 @@ class AxisAlone:
     axis: MotorAxis
     notice: str = ""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Release the axis; closing twice is fine."""
         self.axis.close()
 
 
 @dataclass
-class CameraAlone:
+class CameraAlone(Closing):
     """A rig's camera without its axis, open.
 
     Attributes
@@ -139,15 +121,8 @@ class CameraAlone:
     camera: Camera
     notice: str = ""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Release the camera; closing twice is fine."""
         self.camera.close()
 
 

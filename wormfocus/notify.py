@@ -7,10 +7,10 @@ says that it is alive from its own loop, frame by frame, so that a loop that han
 import os
 import socket
 from collections.abc import Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from hw.clock import Clock, SystemClock
+from hw.closing import Closing
 from hw.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ STATUS_S = 10.0
 PINGS_PER_TIMEOUT = 4
 
 
-class Notifier:
+class Notifier(Closing):
     """Speaks to the service manager, or to nobody where there is none.
 
     Parameters
@@ -96,17 +96,6 @@ class Notifier:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _send(self, *lines: str) -> None:
         if self._socket is None:

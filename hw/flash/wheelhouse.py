@@ -15,14 +15,21 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from hw.errors import ConfigError, WormfocusError
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name, parse_wheel_filename
+from packaging.version import Version
 
-__all__ = ["CHECKSUMS", "PYTHONS", "PYTHON_LIST", "check_wheelhouse", "make_wheelhouse"]
+from hw.errors import ConfigError, WormfocusError
+from hw.flash.requirements import pi_environment, requirements
+
+__all__ = ["CHECKSUMS", "PYTHONS", "PYTHON_LIST", "check_wheelhouse", "fetch", "make_wheelhouse"]
 
 PYTHONS = ("3.11", "3.13")
 CHECKSUMS, PYTHON_LIST = "SHA256SUMS", "pythons.txt"
 # Bookworm has glibc 2.36, Trixie 2.41; wheels say the oldest one that they run on.
 PLATFORMS = (*(f"manylinux_2_{minor}_aarch64" for minor in range(36, 16, -1)), "manylinux2014_aarch64")
+# What pip says besides the reason for a failure.
+NOT_A_REASON = ("ERROR: ResolutionImpossible", "ERROR: Ignored the following versions")
 
 
 def make_wheelhouse(out: Path, source: Path, pythons: Sequence[str] = PYTHONS) -> list[Path]:
@@ -56,20 +63,53 @@ def make_wheelhouse(out: Path, source: Path, pythons: Sequence[str] = PYTHONS) -
         _pip("wheel", "--no-deps", "--wheel-dir", scratch, str(source))
         (wheel,) = Path(scratch).glob("wormfocus-*.whl")
         for python in pythons:
-            tag = f"cp{python.replace('.', '')}"
-            _pip(
-                *("download", "--dest", str(out), "--constraint", str(pins), "--only-binary", ":all:"),
-                *("--implementation", "cp", "--python-version", python),
-                *(word for abi in (tag, "abi3", "none") for word in ("--abi", abi)),
-                *(word for platform in PLATFORMS for word in ("--platform", platform)),
-                # pip itself too: the install script runs it from its wheel.
-                *(f"{wheel}[pi]", "pip"),
-            )
+            fetched = Path(scratch) / python
+            fetched.mkdir()
+            shutil.copy(wheel, fetched)
+            # pip itself too: the install script runs it from its wheel.
+            fetch([Requirement("wormfocus[pi]"), Requirement("pip")], python, pins, fetched)
+            for path in fetched.glob("*.whl"):
+                shutil.move(path, out / path.name)
     wheels = sorted(out.glob("*.whl"))
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in wheels]
     (out / PYTHON_LIST).write_text("".join(f"cp{p.replace('.', '')}\n" for p in pythons), encoding="utf-8")
     (out / CHECKSUMS).write_text("".join(sums), encoding="utf-8")
     return wheels
+
+
+def fetch(wanted: Sequence[Requirement], python: str, pins: Path, folder: Path) -> None:
+    """Download the wheels that some requirements need on a Pi, and what those need in turn.
+
+    Parameters
+    ----------
+    wanted : requirements
+    python : version of the Pi's Python, such as '3.13'
+    pins : constraints for pip
+    folder : where wheels go; those that lie there are not downloaded again
+
+    Raises
+    ------
+    ConfigError
+        pip fails, or two requirements contradict each other.
+    """
+    environment = pi_environment(python)
+    extras: dict[str, set[str]] = {}
+    while wanted:
+        there = _wheels(folder)
+        missing = [str(r) for r in wanted if canonicalize_name(r.name) not in there]
+        if missing:
+            _download(missing, python, pins, folder)
+            there = _wheels(folder)
+        following: list[Requirement] = []
+        for requirement in wanted:
+            name = canonicalize_name(requirement.name)
+            version, wheel = there[name]
+            if not requirement.specifier.contains(version, prereleases=True):
+                raise ConfigError(f"{wheel.name}: another package needs {requirement}; mend {pins}")
+            if name not in extras or not requirement.extras <= extras[name]:
+                extras.setdefault(name, set()).update(requirement.extras)
+                following += requirements(wheel, extras[name], environment)
+        wanted = following
 
 
 def check_wheelhouse(folder: Path) -> None:
@@ -93,12 +133,45 @@ def check_wheelhouse(folder: Path) -> None:
         ) from error
 
 
+def _wheels(folder: Path) -> dict[str, tuple[Version, Path]]:
+    named = {path: parse_wheel_filename(path.name) for path in folder.glob("*.whl")}
+    return {name: (version, path) for path, (name, version, *_) in named.items()}
+
+
+def _download(wanted: Sequence[str], python: str, pins: Path, folder: Path) -> None:
+    abis = (f"cp{python.replace('.', '')}", "abi3", "none")
+    _pip(
+        *("download", "--no-deps", "--dest", str(folder), "--constraint", str(pins)),
+        *("--only-binary", ":all:", "--implementation", "cp", "--python-version", python),
+        *(word for abi in abis for word in ("--abi", abi)),
+        *(word for platform in PLATFORMS for word in ("--platform", platform)),
+        *wanted,
+    )
+
+
 def _pip(*arguments: str) -> None:
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *arguments]
+    # Not --quiet, which leaves out what contradicts what.
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-color", *arguments]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
-        reason = next((x for x in reversed(result.stderr.splitlines()) if x.strip()), "no reason given")
+        reason = pip_reason(result.stdout, result.stderr)
         raise ConfigError(f"pip {arguments[0]} failed ({reason}); check the network and the package index")
+
+
+def pip_reason(out: str, errors: str) -> str:
+    """Return what pip's output says about why it failed, on one line."""
+    _, _, conflict = out.partition("The conflict is caused by:\n")
+    lines = conflict.partition("\n\n")[0].splitlines()
+    lines += [
+        line.removeprefix("ERROR: ")
+        for line in errors.splitlines()
+        if line.startswith("ERROR: ") and not line.startswith(NOT_A_REASON)
+    ]
+    if not lines:
+        # What a build said last, or pip itself.
+        said = errors.partition("[end of output]")[0].splitlines()
+        lines = [line for line in said if line.strip(" │")][-1:]
+    return "; ".join(line.strip() for line in lines) or "no reason given"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

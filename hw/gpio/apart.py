@@ -21,12 +21,11 @@ from hw.drive import DriveConfig
 from hw.errors import AxisFault, WormfocusError
 from hw.gpio.config import GpioConfig
 from hw.gpio.opening import open_driver
+from hw.scheduling import real_time
 from hw.step_driver import Played, Pulses, StepDriver
 
 __all__ = ["ApartDriver", "heed", "serve"]
 
-# Above ordinary programs, below the kernel's interrupt threads, which have 50.
-PRIORITY = 20
 # The process needs a second or two to start on a Pi, and ends within 0.2 s, s.
 START_S, END_S = 30.0, 2.0
 # Python lets a thread compute for 5 ms before another may send the next chunk: half a chunk.
@@ -206,12 +205,7 @@ def main() -> None:
         calls.send(error)
         return
     threading.Thread(target=heed, args=(stops, driver), daemon=True).start()
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
-        scheduling = f"SCHED_FIFO {PRIORITY}"
-    except OSError as error:
-        scheduling = f"ordinary ({error.strerror})"
-    calls.send(scheduling)
+    calls.send(real_time())
     serve(calls, driver)
 
 

@@ -9,22 +9,23 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from hw.check import Check, Status
-from hw.clock import SystemClock
+from hw.clock import Clock, SystemClock
 from hw.drive import DriveConfig
 from hw.errors import AxisFault
-from hw.gpio.apart import PRIORITY
 from hw.gpio.config import GpioConfig
 from hw.gpio.pacing import PacedDriver
 from hw.pump import CHUNK_S
-from hw.step_driver import Pulses
+from hw.scheduling import real_time
+from hw.step_driver import Played, Pulses
 
-__all__ = ["StepTiming", "check_step_timing", "measure_apart", "measure_here"]
+__all__ = ["StepTiming", "Unwired", "check_step_timing", "measure_apart", "measure_here", "play_steadily"]
 
 # The promise of benchmarks/step_timing.py: 99 of 100 intervals are wrong by less than half an interval.
 PROMISED_SHARE = 0.5
@@ -52,17 +53,27 @@ class StepTiming:
 
 
 class Unwired:
-    """Lines that end here: they note when STEP rose."""
+    """Lines that end here.
+
+    Parameters
+    ----------
+    clock : the one that steps are timed by
+    step_pin : number of STEP
+
+    Attributes
+    ----------
+    rising_s : when STEP rose
+    """
 
     failures: tuple[type[Exception], ...] = ()
 
-    def __init__(self, clock: SystemClock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, step_pin: int) -> None:
+        self._clock, self._step_pin = clock, step_pin
         self.rising_s: list[float] = []
 
     def write(self, pin: int, high: bool) -> None:
         """Note the time."""
-        if pin == PINS.step_pin and high:
+        if pin == self._step_pin and high:
             self.rising_s.append(self._clock.now())
 
     def read(self, pin: int) -> bool:
@@ -73,16 +84,23 @@ class Unwired:
         """Nothing is held."""
 
 
-def measure_here(rate_steps_s: float, seconds: float, drive: DriveConfig) -> StepTiming:
-    """Time steps at one rate in this thread, as an axis sends them: in chunks, late is late."""
-    scheduling = _real_time()
-    clock = SystemClock()
-    lines = Unwired(clock)
-    driver = PacedDriver(PINS, drive, clock, lines)
+def play_steadily(
+    play: Callable[[Pulses], Played], clock: Clock, rate_steps_s: float, seconds: float
+) -> None:
+    """Send steps at one rate as an axis does: in chunks, each as late as those before it were."""
     due_s = clock.now() + CHUNK_S + np.arange(max(3, int(rate_steps_s * seconds))) / rate_steps_s
     size, late_s = max(1, int(rate_steps_s * CHUNK_S)), 0.0
     for begin in range(0, due_s.size, size):
-        late_s += driver.play(Pulses(True, due_s[begin : begin + size] + late_s)).late_s
+        late_s += play(Pulses(True, due_s[begin : begin + size] + late_s)).late_s
+
+
+def measure_here(rate_steps_s: float, seconds: float, drive: DriveConfig) -> StepTiming:
+    """Time steps at one rate in this thread, under real-time scheduling where that is allowed."""
+    scheduling = real_time()
+    clock = SystemClock()
+    lines = Unwired(clock, PINS.step_pin)
+    driver = PacedDriver(PINS, drive, clock, lines)
+    play_steadily(driver.play, clock, rate_steps_s, seconds)
     driver.close()
     intervals = np.diff(lines.rising_s)
     errors = np.abs(intervals - 1 / rate_steps_s)
@@ -145,14 +163,6 @@ def check_step_timing(timing: StepTiming) -> list[Check]:
     right = "give the program the right to SCHED_FIFO (systemd: LimitRTPRIO=20; limits.conf: rtprio)"
     status = Status.ok if real_time else Status.warning
     return [Check("scheduling", status, timing.scheduling, "" if real_time else right), steady]
-
-
-def _real_time() -> str:
-    try:
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(PRIORITY))
-    except OSError as error:
-        return f"ordinary ({error.strerror})"
-    return f"SCHED_FIFO {PRIORITY}"
 
 
 def main() -> None:

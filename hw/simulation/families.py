@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import Discriminator, Tag
 
 from hw.simulation.config import SimulationConfig
+from hw.simulation.slide_config import SlideConfig
 from hw.simulation.slit_config import SlitLaserConfig
 
 __all__ = ["SimulationSection"]
@@ -17,6 +18,8 @@ def _specimen(value: object) -> str:
 
 
 SimulationSection = Annotated[
-    Annotated[SimulationConfig, Tag("worm")] | Annotated[SlitLaserConfig, Tag("slit_laser")],
+    Annotated[SimulationConfig, Tag("worm")]
+    | Annotated[SlideConfig, Tag("slide")]
+    | Annotated[SlitLaserConfig, Tag("slit_laser")],
     Discriminator(_specimen),
 ]

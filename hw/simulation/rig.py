@@ -11,6 +11,7 @@ from hw.simulation.config import SimulationConfig, draw
 from hw.simulation.families import SimulationSection
 from hw.simulation.sample import Sample, open_sample_rig
 from hw.simulation.scene import Scene
+from hw.simulation.slide_config import SlideConfig
 from hw.simulation.slit_config import SlitLaserConfig
 from hw.simulation.slit_laser import BeadSample, LaserSample
 from hw.simulation.stage import SimulatedAxis
@@ -60,6 +61,10 @@ def sample_of(rig: RigConfig, *, seed: int) -> Sample | None:
         The rig is not simulated.
     """
     section = simulation_section(rig)
+    if isinstance(section, SlideConfig):
+        from hw.simulation.slide import Slide
+
+        return Slide(rig, section, seed)
     if isinstance(section, SlitLaserConfig):
         return LaserSample(rig, section, seed)
     return None

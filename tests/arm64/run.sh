@@ -87,6 +87,23 @@ sed -i '/^{/!d' "$RESULTS/arm64.json"
 "$PYTHON" "$HERE/predict.py" >"$RESULTS/here.json"
 say "$("$PYTHON" "$HERE/compare.py" "$RESULTS/arm64.json" "$RESULTS/here.json")"
 
+# There is no hardware here, and doctor says so item by item: exit status 1, not fit to run.
+BEGIN=$SECONDS STATUS=0
+inside wormfocus doctor --rig /etc/wormfocus/rig.yaml --bundle /opt/wormfocus/bundles/current.tflite \
+    --sessions /var/lib/wormfocus >"$RESULTS/doctor.txt" || STATUS=$?
+cat "$RESULTS/doctor.txt"
+if [ "$STATUS" != 1 ] || ! grep -q 'NOT FIT to run' "$RESULTS/doctor.txt"; then
+    say "doctor: exit status $STATUS, and it must be 1, with a reason"
+    exit 1
+fi
+for item in board 'GPIO chip' 'GPIO lines' axis picamera2 camera; do
+    grep -q "^missing  $item  " "$RESULTS/doctor.txt" || { say "doctor does not say that $item is missing"; exit 1; }
+done
+for item in 'LiteRT runtime' bundle 'GPIO library'; do
+    grep -q "^ok       $item  " "$RESULTS/doctor.txt" || { say "doctor does not find $item"; exit 1; }
+done
+say "doctor: all that is missing is named, exit status 1: $((SECONDS - BEGIN)) s"
+
 inside systemd-analyze verify --man=no /etc/systemd/system/wormfocus.service
 say "systemd-analyze verify: no complaint ($(inside systemctl --version | head -1))"
 say "$(inside systemd-analyze security --offline=true --threshold=25 --no-pager \

@@ -96,20 +96,29 @@ class KernelRecord:
     def start(self) -> None:
         """Forget what was before."""
         (self.folder / "trace").write_text("")
-        (self.folder / "events/gpio/gpio_value/enable").write_text("1")
+        for event in ("gpio_value", "gpio_direction"):
+            (self.folder / "events/gpio" / event / "enable").write_text("1")
 
     def edges(self) -> list[tuple[float, int, bool]]:
         """Time in s, pin and level of each write, in order."""
+        written = [(t, pin, words) for t, pin, words in self._events("gpio_value") if words[0] == "set"]
+        return [(t, pin, words[1] == "1") for t, pin, words in written]
+
+    def directions(self) -> list[tuple[float, int, bool]]:
+        """Time in s, pin, and whether it became an output, in order."""
+        return [(t, pin, words[0] == "out") for t, pin, words in self._events("gpio_direction")]
+
+    def _events(self, name: str) -> list[tuple[float, int, list[str]]]:
         stats = [file.read_text().splitlines() for file in self.folder.glob("per_cpu/cpu*/stats")]
         lost = {line for lines in stats for line in lines if line.startswith("overrun")}
         assert lost == {"overrun: 0"}
-        base, edges = int(os.environ["WORMFOCUS_SIM_BASE"]), []
+        base, events = int(os.environ["WORMFOCUS_SIM_BASE"]), []
         for line in (self.folder / "trace").read_text().splitlines():
-            before, found, after = line.partition(": gpio_value: ")
-            number, what, level = after.split() if found else ("", "", "")
-            if what == "set":
-                edges.append((float(before.split()[-1]), int(number) - base, level == "1"))
-        return edges
+            before, found, after = line.partition(f": {name}: ")
+            if found:
+                number, *words = after.split()
+                events.append((float(before.split()[-1]), int(number) - base, words))
+        return events
 
 
 @pytest.fixture(scope="session")

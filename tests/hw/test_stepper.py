@@ -319,7 +319,7 @@ def test_ordinary_scheduling_is_said_once(monkeypatch, caplog):
             pump = ThreadPump(SystemClock())
             pump.start(lambda _: float("inf"))
             pump.close()
-            assert pump.scheduling == "ordinary"
+            assert pump.scheduling == "ordinary (Operation not permitted)"
     assert [r.message for r in caplog.records if "SCHED_FIFO" in r.message] == [caplog.records[0].message]
 
 

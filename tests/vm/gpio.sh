@@ -46,6 +46,8 @@ export HOME=/root PATH=/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin TMPDIR=/run
 export PYTHONPATH=$REPO:$LIBRARIES PYTHONDONTWRITEBYTECODE=1 WORMFOCUS_GPIO_BACKENDS="$BACKENDS"
 cd $REPO
 uname -sr
+# Into this machine's memory what other processes will import: its time flies while it waits for files.
+$PYTHON -c "import hw.gpio.apart, hw.gpio.timing" || exit
 exec $PYTHON $(printf '%q ' "$@")
 RUN
 bash "$REPO/tests/vm/boot.sh" "$VM" "$VM/run.sh" "$VM/results" "${WORMFOCUS_VM_SECONDS:-1800}"

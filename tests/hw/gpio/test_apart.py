@@ -21,12 +21,13 @@ from hw.step_driver import Pulses
 
 BACKENDS = os.environ.get("WORMFOCUS_GPIO_BACKENDS", "").split()
 EN = 22
+# In the emulated machine time flies while it waits for files, minutes for milliseconds outside.
+START_S = 86400.0
 
 
 @pytest.fixture(autouse=True)
 def _slow_machines_may_be_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    # An emulated one imports numpy in a minute of its own time.
-    monkeypatch.setattr(apart, "START_S", 600.0)
+    monkeypatch.setattr(apart, "START_S", START_S)
 
 
 @pytest.fixture
@@ -174,7 +175,7 @@ from hw.drive import DriveConfig
 from hw.gpio import apart
 from hw.gpio.config import GpioConfig
 from hw.step_driver import Pulses
-apart.START_S = 600.0
+apart.START_S = {START_S}
 wiring = GpioConfig(backend="{backend}", step_pin=17, dir_pin=27, enable_pin=22)
 driver = apart.ApartDriver(wiring, DriveConfig())
 driver.enable(True)

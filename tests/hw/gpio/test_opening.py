@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -136,6 +137,20 @@ def test_a_pin_in_use_is_refused_in_one_line(backend: str, config: GpioConfig) -
             open_driver(config.model_copy(update={"backend": backend}), DriveConfig(), SystemClock())
     finally:
         holder.close()
+
+
+@needs_a_chip
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_kernel_sees_each_line_go_the_right_way_with_the_motor_off(
+    backend: str, config: GpioConfig, kernel_record: Any
+) -> None:
+    kernel_record.start()
+    driver = open_driver(config.model_copy(update={"backend": backend}), DriveConfig(), SystemClock())
+    directions, levels = kernel_record.directions(), kernel_record.edges()
+    driver.close()
+    assert {pin: out for _, pin, out in directions} == {17: True, 27: True, 22: True, 5: False}
+    # EN is low when on: not even for a moment.
+    assert {(pin, high) for _, pin, high in levels} == {(17, False), (27, False), (22, True)}
 
 
 @needs_a_chip
