@@ -96,6 +96,7 @@ def main() -> None:
     parser.add_argument("--dwell-s", type=float, default=60.0, help="at each well, as an experiment would")
     parser.add_argument("--folder", type=Path, required=True, help="for the stacks, 15 MB a case")
     parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--picture", type=Path, default=None, help="maps and histograms of the first seed")
     options = parser.parse_args()
 
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -116,6 +117,43 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|---|---|")
     for row in rows:
         print(in_words(row))
+    if options.picture:
+        draw([row for row in rows if row["seed"] == options.seeds[0]], options.picture)
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Draw map and histogram of every case, a line for each method, a pair of columns for each snake."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from calibration.plate_layout import well_named
+
+    names = [name for name in METHODS if any(row["case"] == name for row in rows)]
+    figure = Figure(figsize=(15, 2.3 * len(names) + 0.4), layout="constrained")
+    axes = figure.subplots(len(names), 4, width_ratios=(1.7, 1, 1.7, 1), squeeze=False)
+    for row in rows:
+        left, right = axes[names.index(row["case"])][2 * SNAKES.index(row["snake"]) :][:2]
+        depths = np.full((8, 12), np.nan)
+        for name, offset in row["offsets_um"].items():
+            well = well_named(name)
+            assert well is not None
+            if offset is None:
+                left.plot(well.column, well.row, "x", color="dimgrey", markersize=4)
+            else:
+                depths[well.row, well.column] = offset
+        offsets = depths[np.isfinite(depths)]
+        reach = max(0.2, float(np.abs(offsets).max())) if offsets.size else 1.0
+        shown = left.imshow(depths, cmap="RdBu_r", vmin=-reach, vmax=reach)
+        figure.colorbar(shown, ax=left, label="µm", shrink=0.9)
+        left.set_xticks(range(12), [str(c + 1) for c in range(12)], fontsize=7)
+        left.set_yticks(range(8), list("ABCDEFGH"), fontsize=7)
+        left.set_title(f"{row['case']}, {row['snake']} snake, {row['measured']} wells measured", fontsize=9)
+        right.hist(offsets, bins=np.linspace(-reach, reach, 31).tolist())
+        std = row["std_um"]
+        right.set_title("" if std is None else f"standard deviation {std:.2f} µm", fontsize=9)
+        right.set_xlabel("focus minus lens, µm", fontsize=8)
+    figure.suptitle("SIMULATED slit_laser_sim: wells of a plate; x: no bead in focus within the stack")
+    figure.savefig(path, dpi=80)
 
 
 def order(row: dict[str, Any]) -> tuple[int, int, int]:
