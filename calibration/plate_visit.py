@@ -30,8 +30,8 @@ class FocusOutcome(Protocol):
     """What is needed of `edge.loop.FocusResult`."""
 
     @property
-    def focused(self) -> bool:
-        """Whether focus was found; the lens stands there then."""
+    def focused(self) -> bool | None:
+        """Whether focus was found, and the lens stands there; None where none was looked for."""
 
     @property
     def reason(self) -> str:
@@ -75,14 +75,14 @@ class Depth:
 
 @dataclass(frozen=True)
 class Visit:
-    """What became of one well: its stack, whether the autofocus says that it found focus, and why.
+    """What became of one well: its stack, what the autofocus said of it, and why.
 
-    `new` is False for a stack that was there already.
+    `focused` is None where it said nothing; `new` is False for a stack that was there already.
     """
 
     well: Well
     path: Path
-    focused: bool = True
+    focused: bool | None = None
     reason: str = ""
     new: bool = True
 
@@ -169,11 +169,12 @@ def visit_plate(
             "well": well.name,
             "snake": snake,
             "autofocus_um": f"{lens_um:.4f}",
-            "focused": "yes" if outcome.focused else "no",
             "reason": outcome.reason,
             "focusing_s": f"{outcome.seconds:.3f}",
             "focusing_frames": str(outcome.frames),
         }
+        if outcome.focused is not None:
+            notes["focused"] = "yes" if outcome.focused else "no"
         if truth is not None:
             notes["true_offset_um"] = f"{truth:.4f}"
         write_stack(path, _with_notes(stack, notes), compress=True)

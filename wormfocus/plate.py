@@ -1,5 +1,6 @@
 """`wormfocus plate`: characterise an autofocus on a plate of beads."""
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,6 +32,16 @@ class ReferenceName(StrEnum):
 
     autofocus = "autofocus"
     middle = "middle"
+
+
+@dataclass(frozen=True)
+class _Held:
+    """What there is to say of a well where the lens was left as it was."""
+
+    focused: None = None
+    reason: str = "autofocus is off"
+    seconds: float = 0.0
+    frames: int = 0
 
 
 @app.command("plate")
@@ -112,7 +123,7 @@ def plate(
                 dwell_s=dwell_s,
             )
             for visit in track(visits, total=rows * columns, description=f"{opened.notice} plate".strip()):
-                if visit.new and not visit.focused:
+                if visit.focused is False:
                     print(f"{visit.well.name}: not focused: {visit.reason}")
             notice = opened.notice
         title = " ".join(filter(None, (notice, config.name, str(method), names, f"{snake} snake")))
@@ -144,14 +155,14 @@ def autofocus_of(rig: "Rig", method: MethodName, bundles: "list[Bundle]", timeou
         The method lacks its bundle, or a bundle does not fit.
     """
     from edge.bundle import Predictor, check_fits
-    from edge.loop import FocusResult, focus_once
+    from edge.loop import focus_once
     from edge.ranges import FocusRange, RangesFocuser
     from hw.errors import ConfigError
 
     if method is MethodName.contrast:
         return _by_contrast(rig, rig.config.control.search_span_um, timeout_s)
     if method is MethodName.none:
-        return lambda: FocusResult(True, "autofocus is off", rig.axis.position_steps, 0.0, 0)
+        return _Held
     if not bundles:
         raise ConfigError("the network method needs --bundle BUNDLE, once for each range")
     ranges = []

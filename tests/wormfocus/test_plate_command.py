@@ -37,6 +37,7 @@ def test_contrast_focuses_every_well_and_holding_still_does_not(
     assert (contrast["wells"], contrast["focused"], contrast["measured"]) == (2, 2, 2)
     assert contrast["true"]["worst_um"] < 0.3
     assert contrast["frames_median"] > 20
+    assert (still["focused"], still["by_well"][0]["focused"]) == (0, None)
     # One column of this plate is several um higher than the next.
     assert still["true"]["worst_um"] > 3
     assert still["by_well"][0]["true_offset_um"] == pytest.approx(0, abs=0.3)
