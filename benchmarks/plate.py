@@ -38,8 +38,11 @@ PAPER = {
 
 def one_case(name: str, snake: str, seed: int, folder: Path, dwell_s: float) -> dict[str, Any]:
     """Run one method over one plate; returns its figures."""
+    import cv2
+
     from wormfocus.command import main as wormfocus
 
+    cv2.setNumThreads(1)
     method, bundles = METHODS[name]
     home = folder / f"{name.replace(' ', '_')}-{snake}-{seed}"
     figures = folder / f"{home.name}.json"
