@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS))
     parser.add_argument("--snakes", nargs="+", choices=SNAKES, default=list(SNAKES))
     parser.add_argument("--dwell-s", type=float, default=60.0, help="at each well, as an experiment would")
-    parser.add_argument("--folder", type=Path, required=True, help="for the stacks, 15 MB a case")
+    parser.add_argument("--folder", type=Path, required=True, help="for the stacks, 65 MB a case")
     parser.add_argument("--json", type=Path, default=None)
     parser.add_argument("--picture", type=Path, default=None, help="maps and histograms of the first seed")
     options = parser.parse_args()

@@ -177,7 +177,7 @@ def visit_plate(
             notes["focused"] = "yes" if outcome.focused else "no"
         if truth is not None:
             notes["true_offset_um"] = f"{truth:.4f}"
-        write_stack(path, _with_notes(stack, notes), compress=True)
+        write_stack(path, _with_notes(stack, notes))
         # Back to where the autofocus had put it: the next well begins from there.
         rig.axis.move_to(lens_um / rig.axis.um_per_step)
         rig.clock.sleep(dwell_s)
