@@ -13,16 +13,14 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.acquire import acquire_stack
+from calibration.acquire import acquire_stack, move_stage_and_rest
 from calibration.plate_layout import PlateLayout, Snake, Well
 from calibration.stack import STACK_SUFFIX, ZStack, write_stack
-from hw.errors import AxisFault, ConfigError, StackError
+from hw.errors import ConfigError, StackError
 from hw.rig import Rig
 
 __all__ = ["Depth", "FocusOutcome", "Visit", "begin_folder", "visit_plate"]
 
-POLL_S = 0.01
-MOVE_SLACK = 2.0
 PLAN_FILE = "plate.txt"
 
 
@@ -147,16 +145,15 @@ def visit_plate(
         As `acquire_stack`; a place past the stage's limits.
     """
     imaged = rig.imaged()
-    stage, depth = rig.stage, depth or Depth()
-    if stage is None:
+    depth = depth or Depth()
+    if rig.stage is None:
         raise ConfigError(f"rig '{rig.config.name}' has no stage to visit wells with; add a section 'stage'")
     for well in layout.way(snake):
         path = folder / f"{well.name}{STACK_SUFFIX}"
         if path.exists():
             yield Visit(well, path, new=False)
             continue
-        stage.move_to(*layout.place_um(well))
-        _wait_for_stage(rig)
+        move_stage_and_rest(rig, *layout.place_um(well))
         if begin is not None:
             first, begin = begin(), None
             if not first.focused:
@@ -195,17 +192,3 @@ def _true_offset_um(rig: Rig, lens_um: float) -> float | None:
     if rig.ideal is None or focus_um is None:
         return None
     return focus_um - rig.ideal.lens_error_um(now) - lens_um
-
-
-def _wait_for_stage(rig: Rig) -> None:
-    """Wait until the stage stands still, for a bounded time."""
-    stage, config = rig.stage, rig.config.stage
-    assert stage is not None
-    assert config is not None
-    diagonal_um = math.hypot(config.max_x_um - config.min_x_um, config.max_y_um - config.min_y_um)
-    longest_s = diagonal_um / config.max_speed_um_s + config.max_speed_um_s / config.acceleration_um_s2
-    end_s = rig.clock.now() + MOVE_SLACK * (longest_s + config.settle_s) + 1.0
-    while stage.moving:
-        if rig.clock.now() > end_s:
-            raise AxisFault("the stage did not come to rest in time; check its cable and controller")
-        rig.clock.sleep(POLL_S)

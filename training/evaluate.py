@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.stack import read_stack, stack_name
+from calibration.stack import read_stack
 from edge.bundle import Bundle, InputSpec, Predictor, resize_to_input
 from hw.errors import StackError
 from training import metrics
-from training.labelled import LabelledStack
+from training.labelled import LabelledStack, specimen_of
 from training.run import Run
 from training.views import full_view, native_window, rgb_planes
 
@@ -102,7 +102,7 @@ def evaluate(
     count = 0
     for labelled in stacks:
         stack = read_stack(labelled.path)
-        specimen = stack.specimen or stack_name(labelled.path)
+        specimen = specimen_of(labelled, stack)
         if only is not None and specimen not in only:
             continue
         if specimen in never:

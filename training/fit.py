@@ -36,7 +36,7 @@ from training.run import (
     read_record,
     write_record,
 )
-from training.split import rows_of, split_specimens
+from training.split import group_specimens, rows_of, split_specimens
 from training.task import FocusTask
 
 __all__ = ["train"]
@@ -105,7 +105,7 @@ def train(
         full=recipe.views.full > 0,
         progress=_told_progress(tell),
     )
-    split = split_specimens(data.specimens, recipe.split)
+    split = split_specimens(data.specimens, recipe.split, group_specimens(labelled, recipe.split))
     rows = {part: rows_of(data.specimens, data.specimen, names) for part, names in split.items()}
     for part in ("train", "validation"):
         if not len(rows[part]):

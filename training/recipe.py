@@ -29,8 +29,13 @@ class ViewsConfig(Section):
 
 
 class SplitConfig(Section):
-    """Shares of the specimens that training never sees."""
+    """Shares of the specimens, plates or days that training never sees."""
 
+    by: Literal["specimen", "plate", "day"] = Field(
+        "specimen",
+        description="What is never divided. Paper 1 validated on other plates; plate and day are those of "
+        "the manifests of data sets.",
+    )
     validation: Share = 0.1
     test: Share = 0.1
     seed: int = 0

@@ -116,4 +116,5 @@ def open_simulated_rig(rig: RigConfig, *, seed: int) -> Rig:
     focus_um = float(axis_stream.choice([-1.0, 1.0])) * start_um - scene.plane_um(0.0)
     view = FieldOfView(rig, simulation, scene, axis, focus_um, shake_stream)
     camera = SimulatedCamera(rig.camera, clock, axis, scene.sensor, view.expose)
-    return Rig(rig, clock, camera, axis, notice="SIMULATED", ideal=IdealView(scene, axis, focus_um))
+    ideal = IdealView(scene, axis, focus_um)
+    return Rig(rig, clock, camera, axis, notice="SIMULATED", ideal=ideal, raise_specimen=scene.raise_specimen)
