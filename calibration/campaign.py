@@ -123,8 +123,13 @@ def begin(folder: Path, rig: RigConfig, opened: Rig, plan: Plan, said: Circumsta
     if dataset.sessions and not dataset.sessions[-1].finished:
         # It is left unfinished; what it has recorded counts all the same.
         dataset = _recovered(Campaign(folder, dataset)).dataset
+    same_plate = [other for other in dataset.sessions if other.plate == said.plate]
     stacks = plan_stacks(
-        opened.config, plan, first_number(folder, dataset, rig), session=len(dataset.sessions) + 1
+        opened.config,
+        plan,
+        first_number(folder, dataset, rig),
+        session=len(dataset.sessions) + 1,
+        taken=[e.place_um for other in same_plate for e in other.stacks if e.place_um is not None],
     )
     planes = [len(stack_positions(opened.config, plan, i, e.start_um)) for i, e in enumerate(stacks)]
     _check_space(folder, len(stacks), _estimated_size(opened.config, max(planes)))
@@ -136,6 +141,7 @@ def begin(folder: Path, rig: RigConfig, opened: Rig, plan: Plan, said: Circumsta
         note=said.note,
         rig_sha256=rig_sha256(rig),
         notice=opened.notice,
+        um_per_step=opened.axis.um_per_step,
         exposure_s=rig.camera.exposure_s,
         analogue_gain=picamera.analogue_gain if picamera and picamera.exposure == "fixed" else None,
         colour_gains=picamera.colour_gains if picamera else None,

@@ -50,14 +50,16 @@ NonNegative = Annotated[float, Field(ge=0)]
 
 
 class RigIdentity(Section):
-    """What must be the same for two sessions to be of one data set."""
+    """What must be the same for two sessions to be of one data set.
+
+    The rest of a rig file may change between them, as a calibration changes it.
+    """
 
     name: str
     kind: str
     um_per_px: float
     na: float
     dof_um: float
-    um_per_step: float
 
     @classmethod
     def of(cls, rig: RigConfig) -> "RigIdentity":
@@ -69,7 +71,6 @@ class RigIdentity(Section):
             um_per_px=optics.um_per_px,
             na=optics.na,
             dof_um=optics.dof_um,
-            um_per_step=rig.axis.um_per_step,
         )
 
 
@@ -135,6 +136,7 @@ class Session(Section):
     note: str = ""
     rig_sha256: str = Field("", description="Of everything that the rig file said.")
     notice: str = Field("", description="SIMULATED or REPLAYED; empty on hardware.")
+    um_per_step: float | None = None
     exposure_s: float | None = None
     analogue_gain: float | None = Field(None, description="Where the rig file fixes it.")
     colour_gains: tuple[float, float] | None = Field(None, description="Likewise, red and blue.")

@@ -30,6 +30,7 @@ def start_shifts(starts: int) -> NDArray[np.float64]:
 
 
 def _room(plan: Plan) -> float:
+    """Return how far planes may lie beyond the plan's ends, in distances between planes."""
     return float(start_shifts(plan.starts).max()) + plan.jitter
 
 
@@ -66,7 +67,9 @@ def stack_positions(rig: RigConfig, plan: Plan, number: int, start_um: float) ->
     return positions + start_um / scale + stray
 
 
-def plan_stacks(rig: RigConfig, plan: Plan, first: int, session: int) -> list[StackEntry]:
+def plan_stacks(
+    rig: RigConfig, plan: Plan, first: int, session: int, taken: Sequence[tuple[float, float]] = ()
+) -> list[StackEntry]:
     """Lay out a session's stacks.
 
     Parameters
@@ -75,6 +78,7 @@ def plan_stacks(rig: RigConfig, plan: Plan, first: int, session: int) -> list[St
     plan : what is asked for
     first : number of the first file
     session : number of the session, from 1; the same seed gives other places in another session
+    taken : places of earlier sessions on the same plate
 
     Raises
     ------
@@ -84,7 +88,7 @@ def plan_stacks(rig: RigConfig, plan: Plan, first: int, session: int) -> list[St
     shifts = start_shifts(plan.starts) * _step_um(rig, plan)
     places: Sequence[tuple[float, float] | None] = [None] * plan.stacks
     if plan.places:
-        places = draw_places(rig, plan.stacks, np.random.default_rng([plan.seed, _PLACES, session]))
+        places = draw_places(rig, plan.stacks, np.random.default_rng([plan.seed, _PLACES, session]), taken)
     names = [f"{rig.name}_{first + index:04d}" for index in range(plan.stacks)]
     return [
         StackEntry(
@@ -97,11 +101,13 @@ def plan_stacks(rig: RigConfig, plan: Plan, first: int, session: int) -> list[St
     ]
 
 
-def draw_places(rig: RigConfig, number: int, rng: np.random.Generator) -> list[tuple[float, float]]:
+def draw_places(
+    rig: RigConfig, number: int, rng: np.random.Generator, taken: Sequence[tuple[float, float]] = ()
+) -> list[tuple[float, float]]:
     """Draw places within a stage's limits whose fields do not overlap, in random order.
 
-    A field that two stacks show would stand on both sides of a split. Where so many fields do not fit, they
-    come as close as they must.
+    A field that two stacks show would stand on both sides of a split, so the places taken already count too.
+    Where so many fields do not fit, they come as close as they must.
 
     Raises
     ------
@@ -114,8 +120,8 @@ def draw_places(rig: RigConfig, number: int, rng: np.random.Generator) -> list[t
     apart = math.hypot(rig.camera.width_px, rig.camera.height_px) * rig.optics.um_per_px
     low = np.array([stage.min_x_um, stage.min_y_um])
     high = np.array([stage.max_x_um, stage.max_y_um])
-    places = np.empty((0, 2))
-    while len(places) < number:
+    places = np.array(taken, dtype=np.float64).reshape(-1, 2)
+    while len(places) < len(taken) + number:
         for _ in range(_TRIES):
             place = rng.uniform(low, high)
             if not len(places) or np.hypot(*(places - place).T).min() >= apart:
@@ -123,7 +129,7 @@ def draw_places(rig: RigConfig, number: int, rng: np.random.Generator) -> list[t
                 break
         else:
             apart *= 0.9
-    return [(round(float(x), 1), round(float(y), 1)) for x, y in places]
+    return [(round(float(x), 1), round(float(y), 1)) for x, y in places[len(taken) :]]
 
 
 def frame_bytes(rig: RigConfig) -> int:

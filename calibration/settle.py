@@ -11,7 +11,7 @@ from calibration.acquire import move_and_rest, run_up_steps
 from calibration.dataset import SettleRecord
 from calibration.measure import DEFAULT_MEASURE, MEASURES
 from hw.config import RigConfig
-from hw.errors import CameraStalled
+from hw.errors import AxisFault, CameraStalled
 from hw.frame import Frame
 from hw.rig import Rig
 
@@ -33,13 +33,13 @@ MOVE_DOF = 3.0
 """Length of such a move, DOF: far enough to be seen beside a crawling worm; no plane is approached faster."""
 
 FRAMES = 32
-"""Frames watched after a move; the second half of them says what no change looks like. Longer than the first
-half no settle time can be."""
+"""Frames watched after a move; the second half of them says what no change looks like, so that settle times
+up to the length of the first half are found."""
 
 LEAST_WATCH_S = 1.0
 """They are watched for so long at least, s."""
 
-STANDS_OUT = 1.5
+STANDS_OUT = 2.5
 """A change stands out when it is so many times the largest of an image at rest."""
 
 LEAST = 0.001
@@ -51,7 +51,7 @@ LIMIT = 0.95
 LEVELS = 0.05
 """Variance of a picture's pixel that is never fallen below, squared grey levels."""
 
-UNSEEN = 0.025
+UNSEEN = 0.06
 """Where that is more than this share of the move, the move was not seen well enough."""
 
 _UNSEEN = (
@@ -62,8 +62,8 @@ _UNSEEN = (
 LOOKS = 9
 """Planes of a stack that are looked at to find where the settle time can be measured."""
 
-WIDTH_PX = 256
-"""Images are compared at about this width: less noise, and shakes of a pixel do not matter."""
+WIDTH_PX = 640
+"""Images are compared at this width or somewhat more: less noise, and a stack of them is no load."""
 
 
 class NotMeasurable(Exception):
@@ -77,7 +77,8 @@ class Settle:
     Attributes
     ----------
     settle_s : from the motor's last step to the first exposure that differs no more from the next than
-        images at rest do: the median over the moves, each of which is up to a frame too long
+        images at rest do, up to a frame too long: the second longest of the moves, since the longest may be
+        the subject's doing
     moves : number of moves that it comes from, more than half of those made
     frame_s : time between two frames
     resolves_um : a lens that moves by this from one frame to the next would have been noticed, um
@@ -87,6 +88,14 @@ class Settle:
     moves: int
     frame_s: float
     resolves_um: float
+
+
+@dataclass(frozen=True, eq=False)
+class _Look:
+    """A frame, shrunk at once: a camera has only so many buffers to lend."""
+
+    start_s: float
+    picture: NDArray[np.float32]
 
 
 def settle_record(rig: Rig, positions_steps: NDArray[np.float64]) -> SettleRecord:
@@ -170,19 +179,19 @@ def measure_settle(rig: Rig, low_steps: float) -> Settle:
         before = _small(_first_from(rig, frames, rig.clock.now()).pixels)
         rig.axis.move_to(high_steps)
         seen = _watch(rig, frames, watch_s)
-        stop_s = _stop_s(rig, seen[0].exposure_start_s)
-        after = [frame for frame in seen if frame.exposure_start_s >= stop_s]
+        stop_s = _stop_s(rig, seen[0].start_s)
+        after = [look for look in seen if look.start_s >= stop_s]
         try:
-            first, share = _judge(before, [_small(frame.pixels) for frame in after])
+            first, share = _judge(before, [look.picture for look in after])
         except NotMeasurable as error:
             reasons.append(str(error))
             continue
-        waits.append(after[first].exposure_start_s - stop_s)
+        waits.append(after[first].start_s - stop_s)
         shares.append(share)
     if len(waits) <= MOVES // 2:
         raise NotMeasurable(reasons[-1])
     length_um = move_steps(rig.config) * rig.axis.um_per_step
-    return Settle(float(np.median(waits)), len(waits), frame_s, float(np.median(shares)) * length_um)
+    return Settle(sorted(waits)[-2], len(waits), frame_s, float(np.median(shares)) * length_um)
 
 
 def _judge(before: NDArray[np.float32], pictures: list[NDArray[np.float32]]) -> tuple[int, float]:
@@ -201,7 +210,9 @@ def _judge(before: NDArray[np.float32], pictures: list[NDArray[np.float32]]) -> 
     first, threshold, floor = change_settles(changes)
     if threshold + abs(floor) > UNSEEN:
         raise NotMeasurable(_UNSEEN)
-    return first, threshold
+    # A shake to the side is no part of the way, but changes the image all the same.
+    shakes = np.square(steps).mean(axis=(1, 2), dtype=np.float64)
+    return max(first, change_settles(shakes, LEAST * float(shakes.max()))[0]), threshold
 
 
 def move_steps(config: RigConfig) -> float:
@@ -225,12 +236,13 @@ def sharpest(rig: Rig, positions_steps: NDArray[np.float64]) -> float:
     return float(positions_steps[int(np.argmax(scores))])
 
 
-def change_settles(changes: NDArray[np.float64]) -> tuple[int, float, float]:
+def change_settles(changes: NDArray[np.float64], least: float = LEAST) -> tuple[int, float, float]:
     """Find from where on a series of changes is like its second half.
 
     Parameters
     ----------
-    changes : (N,) from each frame to the next, along the move and as a share of it
+    changes : (N,) from each frame to the next
+    least : what never stands out; by default for changes along the move, as a share of it
 
     Returns
     -------
@@ -240,21 +252,23 @@ def change_settles(changes: NDArray[np.float64]) -> tuple[int, float, float]:
     """
     late = changes[len(changes) // 2 :]
     floor = float(np.median(late))
-    threshold = max(STANDS_OUT * float(np.abs(late - floor).max()), LEAST)
+    threshold = max(STANDS_OUT * float(np.abs(late - floor).max()), least)
     early = changes[: len(changes) // 2]
     standing = np.flatnonzero(np.abs(early - floor) > threshold)
     return (int(standing[-1]) + 1 if len(standing) else 0), threshold, floor
 
 
-def _watch(rig: Rig, frames: Iterator[Frame], seconds: float) -> list[Frame]:
+def _watch(rig: Rig, frames: Iterator[Frame], seconds: float) -> list[_Look]:
     """Return all frames from now until so long after the lens rests."""
-    seen: list[Frame] = []
-    config = rig.config.camera
-    travel_s = 10 * (abs(rig.axis.target_steps - rig.axis.position_steps) + 1)
-    give_up_s = rig.clock.now() + seconds + travel_s / rig.config.axis.max_speed_steps_s + 10
+    seen: list[_Look] = []
+    # Ten times what the way takes at full speed, and ten seconds, are enough for any move.
+    travel_s = abs(rig.axis.target_steps - rig.axis.position_steps) / rig.config.axis.max_speed_steps_s
+    give_up_s = rig.clock.now() + seconds + 10 * (travel_s + 1)
     rests_s = None
     for frame in frames:
-        seen.append(frame)
+        if rig.axis.fault is not None:
+            raise AxisFault(rig.axis.fault)
+        seen.append(_Look(frame.exposure_start_s, _small(frame.pixels)))
         if rests_s is None and not rig.axis.moving:
             rests_s = rig.clock.now()
         if rests_s is not None and frame.exposure_start_s >= rests_s + seconds:
@@ -262,7 +276,7 @@ def _watch(rig: Rig, frames: Iterator[Frame], seconds: float) -> list[Frame]:
         if rig.clock.now() > give_up_s:
             break
     raise CameraStalled(
-        f"the camera did not see the lens at rest for {seconds:g} s at {config.fps:g} frames/s; check both"
+        f"the camera did not see the lens at rest for {seconds:g} s in time; check it with 'wormfocus doctor'"
     )
 
 

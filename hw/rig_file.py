@@ -14,6 +14,7 @@ import yaml
 from hw.calibration_record import CalibrationRecord, Change, Value
 from hw.config import RigConfig, load_model, shipped_rigs
 from hw.errors import ConfigError
+from hw.whole_file import put_in_place
 
 __all__ = ["check_writable", "record_calibration", "rig_text"]
 
@@ -202,7 +203,7 @@ def _replace(path: Path, text: str) -> None:
             raise ConfigError(str(error).replace(str(scratch), str(path), 1)) from error
         if path.exists():
             scratch.chmod(path.stat().st_mode)
-        scratch.replace(path)
+        put_in_place(scratch, path)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written ({error.strerror}); name another with --out") from error
     finally:

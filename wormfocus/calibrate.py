@@ -26,7 +26,6 @@ __all__ = [
 
 calibrate = typer.Typer(
     help="Measure a rig with a target under the lens, and write what was found into its rig file.",
-    no_args_is_help=True,
     rich_markup_mode=None,
 )
 app.add_typer(calibrate, name="calibrate")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wormfocus.autofocus import finite, write_json
+from wormfocus.autofocus import finite, finite_or_none, write_json
 from wormfocus.calibrate import (
     DryRun,
     Out,
@@ -21,17 +21,13 @@ if TYPE_CHECKING:
     from hw.config import AxisConfig
 
 
-def _finite_or_none(value: float | None) -> float | None:
-    return None if value is None else finite(value)
-
-
 @calibrate.command("axis")
 def calibrate_axis(
     rig: Annotated[str, typer.Option(help="Rig file, or the name of a shipped rig.")],
     spacer_um: Annotated[
         float | None,
         typer.Option(
-            min=1, callback=_finite_or_none, help="Thickness of the spacer that measures the scale, um."
+            min=1, callback=finite_or_none, help="Thickness of the spacer that measures the scale, um."
         ),
     ] = None,
     spacer_sigma_um: Annotated[
@@ -39,11 +35,11 @@ def calibrate_axis(
     ] = 3.0,
     centre_um: Annotated[
         float | None,
-        typer.Option(callback=_finite_or_none, help="Where to look for the target; by default mid-travel."),
+        typer.Option(callback=finite_or_none, help="Where to look for the target; by default mid-travel."),
     ] = None,
     span_um: Annotated[
         float | None,
-        typer.Option(min=1, callback=_finite_or_none, help="How far; by default the rig's search span."),
+        typer.Option(min=1, callback=finite_or_none, help="How far; by default the rig's search span."),
     ] = None,
     pairs: Annotated[int, typer.Option(min=2, max=50, help="Sweeps up and down, for the backlash.")] = 3,
     moves: Annotated[int, typer.Option(min=10, max=1000, help="Short moves, for the settle time.")] = 30,
@@ -132,4 +128,5 @@ def _lines(report: "AxisReport", axis: "AxisConfig") -> list[str]:
         else:
             trips = ", ".join(f"{trip.lost_steps:+.2f}" for trip in missed.trips)
             lines.append(f"steps lost by trips {kind}: {trips} (± {missed.sigma_steps:.2f})")
+    lines += [f"direction by {one.method}: {one.verdict}: {one.seen}" for one in report.evidence]
     return lines

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from wormfocus.autofocus import finite, write_json
+from wormfocus.autofocus import finite_or_none, write_json
 from wormfocus.calibrate import (
     DryRun,
     Out,
@@ -27,7 +27,7 @@ __all__ = ["judge_with"]
 SWEEPS = 4
 
 
-class Proof(StrEnum):
+class ProofName(StrEnum):
     """What may prove a direction, as the command line spells it."""
 
     network = "network"
@@ -35,15 +35,11 @@ class Proof(StrEnum):
     spacer = "spacer"
 
 
-def _finite_or_none(value: float | None) -> float | None:
-    return None if value is None else finite(value)
-
-
 @calibrate.command("sign")
 def calibrate_sign(
     rig: Annotated[str, typer.Option(help="Rig file, or the name of a shipped rig.")],
     by: Annotated[
-        list[Proof] | None,
+        list[ProofName] | None,
         typer.Option(help="What to prove it by, more than once for several; by default what is given."),
     ] = None,
     bundle: Annotated[
@@ -51,18 +47,18 @@ def calibrate_sign(
     ] = None,
     red_minus_blue_um: Annotated[
         float | None,
-        typer.Option(callback=_finite_or_none, help="In place of the rig file's optics.red_minus_blue_um."),
+        typer.Option(callback=finite_or_none, help="In place of the rig file's optics.red_minus_blue_um."),
     ] = None,
     spacer_um: Annotated[
-        float | None, typer.Option(min=1, callback=_finite_or_none, help="Thickness of a spacer, um.")
+        float | None, typer.Option(min=1, callback=finite_or_none, help="Thickness of a spacer, um.")
     ] = None,
     centre_um: Annotated[
         float | None,
-        typer.Option(callback=_finite_or_none, help="Where to look for the target; by default mid-travel."),
+        typer.Option(callback=finite_or_none, help="Where to look for the target; by default mid-travel."),
     ] = None,
     span_um: Annotated[
         float | None,
-        typer.Option(min=1, callback=_finite_or_none, help="How far; by default the rig's search span."),
+        typer.Option(min=1, callback=finite_or_none, help="How far; by default the rig's search span."),
     ] = None,
     out: Out = None,
     picture: Picture = None,
@@ -84,32 +80,32 @@ def calibrate_sign(
     apart = config.optics.red_minus_blue_um if red_minus_blue_um is None else red_minus_blue_um
     proofs = set(by or ())
     if not proofs:
-        given = {Proof.network: bundle, Proof.colours: apart, Proof.spacer: spacer_um}
+        given = {ProofName.network: bundle, ProofName.colours: apart, ProofName.spacer: spacer_um}
         # A bundle is the best proof, and where there is one it is the one that was meant.
-        proofs = {Proof.network} if bundle else {p for p, value in given.items() if value is not None}
+        proofs = {ProofName.network} if bundle else {p for p, value in given.items() if value is not None}
     if not proofs:
         raise ConfigError(
             "calibrate sign: nothing to prove a direction by; give --bundle, --red-minus-blue-um or "
             "--spacer-um"
         )
-    if Proof.colours in proofs and apart is None:
+    if ProofName.colours in proofs and apart is None:
         raise ConfigError(
             f"rig '{config.name}' does not say how its lens parts the colours; set optics.red_minus_blue_um, "
             "or give --red-minus-blue-um"
         )
-    if Proof.spacer in proofs and spacer_um is None:
+    if ProofName.spacer in proofs and spacer_um is None:
         raise ConfigError("calibrate sign: --by spacer needs the spacer's thickness; give --spacer-um")
     target = None if dry_run else check_writable(rig, out)
     check_picture(picture)
     judge = None
-    if Proof.network in proofs:
+    if ProofName.network in proofs:
         loaded = load_bundle(bundle or "default")
         check_fits(loaded.card, config)
         judge = judge_with(config, loaded)
     means = Means(
         judge,
-        apart if Proof.colours in proofs else None,
-        spacer_um if Proof.spacer in proofs else None,
+        apart if ProofName.colours in proofs else None,
+        spacer_um if ProofName.spacer in proofs else None,
         SWEEPS,
     )  # fmt: skip
     with open_for_calibration(config, seed, spacer=means.spacer_um is not None) as (opened, progress):

@@ -9,9 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.acquire import home_if_needed, move_and_rest
 from calibration.measure import DEFAULT_MEASURE, focus_measure, luminance
 from hw.config import RigConfig
-from hw.errors import AxisFault, CameraStalled, StackError
+from hw.errors import CameraStalled, StackError
 from hw.frame import Box, Frame
 from hw.rig import Rig
 
@@ -19,9 +20,6 @@ __all__ = ["Bench", "Channel", "Sweep", "without_a_preferred_side"]
 
 Channel = Literal["luminance", "red", "green", "blue"]
 
-POLL_S = 0.005
-# A move may take this many times as long as planned, and a second more, before it counts as failed.
-MOVE_SLACK = 2.0
 # Gentle hops reach this share of the axis's top speed: what is lost at speed is not lost by them.
 GENTLE_SHARE = 0.4
 # Run-up before a sweep, so that the screw's play is taken up: in depths of field, and in believed plays.
@@ -90,9 +88,7 @@ class Bench:
         self.run_up_steps = math.ceil(
             max(RUN_UP_DOF * self.dof_steps, RUN_UP_PLAYS * axis.backlash_steps, self.hop_steps)
         )
-        if not rig.axis.homed:
-            rig.axis.home()
-            self._wait()
+        home_if_needed(rig)
 
     @property
     def limits_steps(self) -> tuple[float, float]:
@@ -106,8 +102,7 @@ class Bench:
 
     def go(self, steps: float) -> None:
         """Move at once, as fast as the axis allows, and wait for rest."""
-        self.rig.axis.move_to(steps)
-        self._wait()
+        move_and_rest(self.rig, steps)
 
     def creep(self, steps: float, hop_steps: int | None = None) -> None:
         """Move gently, in hops of `hop_steps` or the usual ones."""
@@ -190,22 +185,3 @@ class Bench:
     def widen_run_up(self, steps: float) -> None:
         """Begin sweeps further away, for a play larger than expected."""
         self.run_up_steps = math.ceil(max(self.run_up_steps, steps))
-
-    def _wait(self) -> None:
-        """Wait until the axis says that the lens has settled, for a bounded time."""
-        axis, config, clock = self.rig.axis, self.rig.config.axis, self.rig.clock
-        planned_s = (
-            abs(axis.target_steps - axis.position_steps) / config.max_speed_steps_s
-            + 2 * config.max_speed_steps_s / config.acceleration_steps_s2
-            + config.settle_s
-        )
-        end_s = clock.now() + MOVE_SLACK * planned_s + 1.0
-        while axis.moving and axis.fault is None:
-            if clock.now() > end_s:
-                raise AxisFault(
-                    f"the lens did not come to rest at {axis.target_steps:g} steps in time; "
-                    "check the axis with 'wormfocus doctor'"
-                )
-            clock.sleep(POLL_S)
-        if axis.fault is not None:
-            raise AxisFault(axis.fault)

@@ -1,13 +1,14 @@
 """Everything that is measured of an axis with a still target, and what it means for the rig file."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from calibration.axis.backlash import Backlash, measure_backlash
 from calibration.axis.bench import Bench
+from calibration.axis.direction import Evidence, by_colours, by_spacer, conclude
 from calibration.axis.find import find_target, still_enough
 from calibration.axis.missed import MissedSteps, fast_ways, gentle_way, make_trips
 from calibration.axis.scale import Scale, measure_scale, scale_from_width
@@ -57,6 +58,7 @@ class AxisReport:
     control : trips in the small hops that everything else is measured with; missed steps there end it all
     settling, backlash, scale : the parts
     fast : trips at full speed
+    evidence : what the same sweeps say of the direction
     width_um_per_step : scale that the width of the focus curve lets expect, within `width_factor`
     troubles : what is wrong with the axis or its rig file, each with the next step
     values : keys of the rig file and what they should be
@@ -68,6 +70,7 @@ class AxisReport:
     backlash: Backlash | None
     scale: Scale | None
     fast: MissedSteps | None
+    evidence: tuple[Evidence, ...]
     width_um_per_step: float
     width_factor: float
     troubles: tuple[str, ...]
@@ -111,6 +114,8 @@ class AxisReport:
                 "missed_steps_at_speed": self.fast.found,
                 "missed_steps_worst": round(self.fast.worst_steps, 2),
             }
+        for one in self.evidence:
+            figures[f"direction_by_{one.method}"] = one.verdict
         return figures
 
 
@@ -160,9 +165,10 @@ def characterise(
         if plan.trips > 0:
             ways = fast_ways(bench, focus, plan.far_steps, plan.trips)
             fast = make_trips(bench, focus, "fast", ways, scatter)
-    troubles = (*_missed(rig, control, fast), *_scale(rig, scale, expected, factor))
+    evidence = _direction(rig, backlash, scale)
+    troubles = (*_missed(rig, control, fast), *_otherwise(rig, evidence, scale, expected, factor))
     return AxisReport(
-        focus, control, settling, backlash, scale, fast, expected, factor, troubles, values
+        focus, control, settling, backlash, scale, fast, evidence, expected, factor, troubles, values
     )  # fmt: skip
 
 
@@ -189,13 +195,25 @@ def _missed(rig: Rig, control: MissedSteps, fast: MissedSteps | None) -> list[st
     return []
 
 
-def _scale(rig: Rig, scale: Scale | None, expected: float, factor: float) -> list[str]:
+def _direction(rig: Rig, backlash: Backlash | None, scale: Scale | None) -> tuple[Evidence, ...]:
+    """Judge the direction by what was seen anyway: the colours, and the spacer."""
+    axis, optics = rig.config.axis, rig.config.optics
+    found = []
+    if backlash is not None and optics.red_minus_blue_um is not None:
+        found.append(by_colours(backlash.sweeps, optics.red_minus_blue_um, axis.um_per_step, optics.dof_um))
+    if scale is not None:
+        found.append(by_spacer(scale.shift_steps, scale.shift_sigma_steps, scale.spacer_um))
+    return tuple(found)
+
+
+def _otherwise(
+    rig: Rig, evidence: Sequence[Evidence], scale: Scale | None, expected: float, factor: float
+) -> list[str]:
     """Say what is wrong with direction and scale, as far as it shows."""
     troubles = []
-    if scale is not None and scale.shift_steps < 0:
+    if conclude(evidence) == "inverted":
         troubles.append(
-            "the spacer raised the specimen and focus went down: the axis is inverted; "
-            "run 'wormfocus calibrate sign'"
+            f"the axis runs the wrong way: {evidence[-1].seen}; let 'wormfocus calibrate sign' turn it round"
         )
     say = rig.config.axis.um_per_step if scale is None else scale.um_per_step
     if not expected / factor <= say <= expected * factor:

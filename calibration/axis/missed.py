@@ -24,7 +24,7 @@ LEAST_SIGMAS = 5.0
 # Focus may be found so much elsewhere that the sweep must be made again around it, DOF.
 LOST_DOF = 0.8
 # How far the control goes, in its hops; single steps back take long.
-GENTLE_HOPS = 25
+GENTLE_HOPS = 50
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class MissedSteps:
 
 
 def gentle_way(bench: Bench, focus_steps: float) -> list[float]:
-    """Where the control trip goes: towards the middle of the travel, 25 hops."""
+    """Where the control trip goes: towards the middle of the travel, 50 hops."""
     low, high = bench.limits_steps
     towards = 1 if focus_steps < (low + high) / 2 else -1
     return [min(max(focus_steps + towards * GENTLE_HOPS * bench.hop_steps, low), high)]

@@ -83,6 +83,5 @@ def prove_direction(
         evidence.append(by_colours(sweeps, means.red_minus_blue_um, um_per_step, dof_um))
     if means.spacer_um is not None:
         scale = measure_scale(bench, focus, means.spacer_um)
-        sigma = abs(scale.shift_steps) * scale.sigma_um_per_step / scale.um_per_step
-        evidence.append(by_spacer(scale.shift_steps, sigma, means.spacer_um))
+        evidence.append(by_spacer(scale.shift_steps, scale.shift_sigma_steps, means.spacer_um))
     return Proof(conclude(evidence), tuple(evidence), sides, tuple(sweeps))

@@ -28,14 +28,17 @@ class Scale:
     Attributes
     ----------
     um_per_step, sigma_um_per_step : distance that the focal plane moves per step, above 0
-    shift_steps : by how much the spacer raised focus, as the axis counts; below 0 where its direction is
-        inverted
+    spacer_um : thickness of the spacer
+    shift_steps, shift_sigma_steps : by how much it raised focus, as the axis counts; below 0 where the
+        direction is inverted
     sweeps, shifts : without, with, with and without the spacer
     """
 
     um_per_step: float
     sigma_um_per_step: float
+    spacer_um: float
     shift_steps: float
+    shift_sigma_steps: float
     sweeps: tuple[Sweep, ...]
     shifts: Shifts
 
@@ -96,7 +99,7 @@ def measure_scale(
         )
     um_per_step = abs(spacer_um / shift)
     relative = math.hypot(sigma / shift, spacer_sigma_um / spacer_um)
-    return Scale(um_per_step, um_per_step * relative, shift, tuple(sweeps), shifts)
+    return Scale(um_per_step, um_per_step * relative, spacer_um, shift, sigma, tuple(sweeps), shifts)
 
 
 def curve_width_steps(sweep: Sweep) -> float:

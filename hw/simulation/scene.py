@@ -91,7 +91,7 @@ class Scene:
 
         Relative to where the mid-height of a worm in the middle of the field lies at time 0. The mid-height,
         half a diameter above the plate's surface, is the specimen's top slice, from which defocus counts.
-        The tilt, drift and sway of the plate under the worm's centre are all that moves it, and a spacer.
+        The tilt, drift and sway of the plate under the worm's centre move it, and a spacer; nothing else.
         """
         x, y = self.crawl.posture(t).centre_um
         return self.plate.height_um(x, y, t) + self._raised_um

@@ -246,6 +246,10 @@ def test_places_do_not_overlap_and_repeat_with_the_seed():
     apart = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))[~np.eye(8, dtype=bool)]
     assert apart.min() >= np.hypot(2028, 1520) * 1.55
     assert (np.abs(places) <= [9000, 5000]).all()
+    more = np.array(draw_places(config, 3, np.random.default_rng(4), [tuple(p) for p in places[:4]]))
+    assert (
+        np.hypot(*(more[:, None] - places[None, :4]).transpose(2, 0, 1)).min() >= np.hypot(2028, 1520) * 1.55
+    )
     assert len(draw_places(config, 60, np.random.default_rng(3))) == 60, "closer where they must be"
     with pytest.raises(StackError, match="has no stage"):
         draw_places(load_rig("worm_tracker"), 8, np.random.default_rng(3))
@@ -267,6 +271,10 @@ def test_every_stack_is_recorded_at_its_place(folder, config, rig):
     assert all(not moving and place == pytest.approx(entries[i].place_um) for i, place, moving in at)
     with pytest.raises(AxisFault, match="past its limits"):
         move_stage_and_rest(rig, 1e6, 0)
+    finish(campaign := go_on(folder, staged, {}))
+    assert campaign.session.done == 3
+    further = begin(folder, staged, rig, plan(3, places=True), SETTLED).session.stacks
+    assert not {entry.place_um for entry in further} & {entry.place_um for entry in entries}
 
 
 def test_settle_time_is_measured_once_and_remembered(folder, config, rig):

@@ -89,6 +89,21 @@ def test_a_crawling_subject_does_not_pass_for_a_moving_lens():
     assert 0.1 <= measure_settle(rig, 60.0).settle_s <= 0.2 + 0.05
 
 
+def test_a_shake_to_the_side_is_waited_for():
+    rig = creeping_rig(0.0)
+    camera, texture = rig.camera, rig.camera.texture
+    rng, lens_at = np.random.default_rng(1), camera.lens_at
+
+    def shaking(t):
+        stop_s = rig.axis._history.still_s - rig.config.axis.settle_s
+        camera.texture = np.roll(texture, rng.integers(1, 4), 0) if stop_s <= t < stop_s + 0.22 else texture
+        return lens_at(t)
+
+    camera.lens_at = shaking
+    home_if_needed(rig)
+    assert 0.21 <= measure_settle(rig, 60.0).settle_s <= 0.27
+
+
 def test_a_lens_that_slips_into_place_late_is_waited_for():
     rig = creeping_rig(0.5, slip=True)
     home_if_needed(rig)

@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
-from hw.config import load_rig
+from hw.config import RigConfig, load_rig
+from hw.errors import ConfigError
 from hw.position_file import KeptPosition, PositionFile
+from hw.rig import Rig, open_rig
 from hw.rig_file import rig_text
+from wormfocus.calibrate import open_for_calibration
 from wormfocus.command import main
 
 
@@ -75,6 +78,24 @@ def test_sign_that_is_not_proven_changes_nothing_and_fails(
     assert rig_file.read_text() == before
 
 
+def test_sign_by_the_shipped_network_over_a_crawling_worm(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data: dict[str, Any] = yaml.safe_load(rig_text("worm_tracker_sim"))
+    data["camera"] |= {"width_px": 1014, "height_px": 1014}
+    data["control"] = {"search_span_um": 1400}
+    data["simulation"]["optics"] |= {"source_points": 8, "source_points_per_mm": 12}
+    data["simulation"]["axis"] |= {"start_offset_steps": 40, "inverted": True}
+    rig = tmp_path / "rig.yaml"
+    rig.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    picture = tmp_path / "sign.png"
+    arguments = ["calibrate", "sign", "--rig", str(rig), "--bundle", "default", "--picture", str(picture)]
+    assert main(arguments) == 0
+    assert "by network: inverted" in capsys.readouterr().out
+    assert load_rig(rig).axis.invert_direction
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
 def test_axis_writes_what_it_measured_with_the_old_values(
     rig_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -117,6 +138,41 @@ def test_missed_steps_are_told_and_the_position_is_no_longer_kept(
     assert not kept.exists()
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert rig_file.read_text(encoding="utf-8") == before
+
+
+class Terminal:
+    """Standard input that a person sits at."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_where_no_machine_puts_the_spacer_in_a_person_is_asked(
+    rig_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def by_hand(config: RigConfig, *, seed: int) -> Rig:
+        rig = open_rig(config, seed=seed)
+        rig.raise_specimen = None
+        return rig
+
+    asked: list[str] = []
+    monkeypatch.setattr("hw.rig.open_rig", by_hand)
+    config = load_rig(rig_file)
+    with (
+        pytest.raises(ConfigError, match="from a terminal"),
+        open_for_calibration(config, 0, spacer=True),
+    ):
+        pass
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("builtins.input", lambda text: asked.append(text) or "")
+    with open_for_calibration(config, 0, spacer=True) as (rig, _):
+        assert rig.raise_specimen is not None
+        rig.raise_specimen(500.0)
+        rig.raise_specimen(-500.0)
+    assert [text.split(",")[0] for text in asked] == [
+        "put the spacer of 500 um under the specimen",
+        "take the spacer of 500 um out again",
+    ]
 
 
 def test_bad_input_is_refused_in_one_line_before_anything_moves(
