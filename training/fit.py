@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from edge.bundle import Normalisation
 from hw.config import load_rig
 from hw.errors import ConfigError
-from training import networks
 from training.batches import FixedBatches, ShuffledBatches
 from training.epoch_log import EpochLog
 from training.finish import BEST, finish
+from training.heads import build
 from training.labelled import collect, fingerprint
 from training.prepared import VIEWS, Prepared, prepare
 from training.recipe import Recipe
@@ -110,12 +110,14 @@ def train(
     for part in ("train", "validation"):
         if not len(rows[part]):
             raise ConfigError(f"{part}: no specimen of {len(data.specimens)} falls to it; give more stacks")
+    trained_range_um = float(np.abs(data.offsets_um[rows["train"]]).max())
+    _check_bins_reach(recipe, trained_range_um)
     record = previous or RunRecord(
         recipe=recipe,
         normalisation=recipe.normalisation or _measured_normalisation(data, rows["train"]),
         optics=rig.optics,
         um_per_step=rig.axis.um_per_step,
-        trained_range_um=float(np.abs(data.offsets_um[rows["train"]]).max()),
+        trained_range_um=trained_range_um,
         stacks=tuple(str(folder) for folder in stacks),
         fingerprint=data.fingerprint,
         split={part: tuple(names) for part, names in split.items()},
@@ -191,7 +193,7 @@ def _fit(
     recipe = record.recipe
     epochs, steps = _epochs_and_steps(recipe)
     pl.seed_everything(recipe.seed, verbose=False)
-    network = networks.create(recipe.network, recipe.outputs, pretrained=recipe.pretrained)
+    network = build(recipe, start=True)
     task = FocusTask(network, recipe, record.normalisation, steps, record.um_per_step, record.optics.dof_um)
     best = ModelCheckpoint(out, Path(BEST).stem, monitor="val_mae_um", enable_version_counter=False)
     last = ModelCheckpoint(out, Path(LAST).stem, enable_version_counter=False)
@@ -234,6 +236,18 @@ def _fit(
             # What Lightning makes of an interruption; the caller shall see it as what it was.
             raise KeyboardInterrupt from stopped
     return task.progress >= 1
+
+
+def _check_bins_reach(recipe: Recipe, range_um: float) -> None:
+    """Refuse bins that leave some of the stacks' offsets out."""
+    if recipe.bins is None:
+        return
+    reach_um = recipe.bins.centres_um[-1] + recipe.bins.width_um / 2
+    if range_um > reach_um:
+        raise ConfigError(
+            f"bins: {recipe.bins.count} of {recipe.bins.width_um:g} um reach to ±{reach_um:g} um, "
+            f"the stacks' offsets to ±{range_um:.4g}; give more or wider bins"
+        )
 
 
 def _resumable(out: Path, recipe: Recipe, data: str) -> RunRecord | None:

@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 calibrate = typer.Typer(
-    help="Measure a rig with a target under the lens, and write what was found into its rig file.",
+    help="Measure a rig with a target under the lens.",
     rich_markup_mode=None,
 )
 app.add_typer(calibrate, name="calibrate")

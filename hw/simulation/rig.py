@@ -6,6 +6,7 @@ from hw.clock import VirtualClock
 from hw.config import RigConfig
 from hw.errors import ConfigError
 from hw.rig import AxisAlone, Rig
+from hw.simulation.beads_config import BeadsConfig
 from hw.simulation.camera import SimulatedCamera
 from hw.simulation.config import SimulationConfig, draw
 from hw.simulation.families import SimulationSection
@@ -16,6 +17,7 @@ from hw.simulation.slit_config import SlitLaserConfig
 from hw.simulation.slit_laser import BeadSample, LaserSample
 from hw.simulation.stage import SimulatedAxis
 from hw.simulation.view import FieldOfView, IdealView
+from hw.simulation.yeast_config import YeastConfig
 
 __all__ = ["open_simulated_axis", "open_simulated_rig", "sample_of", "simulation_section", "worm_section"]
 
@@ -61,6 +63,14 @@ def sample_of(rig: RigConfig, *, seed: int) -> Sample | None:
         The rig is not simulated.
     """
     section = simulation_section(rig)
+    if isinstance(section, BeadsConfig):
+        from hw.simulation.beads import BeadSlide
+
+        return BeadSlide(rig, section, seed)
+    if isinstance(section, YeastConfig):
+        from hw.simulation.yeast import YeastChamber
+
+        return YeastChamber(rig, section, seed)
     if isinstance(section, SlideConfig):
         from hw.simulation.slide import Slide
 
