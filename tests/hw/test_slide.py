@@ -6,10 +6,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from calibration.measure import DEFAULT_MEASURE, MEASURES
+from calibration.truth import sharpest_position
+from hw.config import RigConfig, load_rig
+from hw.errors import ConfigError
+from hw.rig import open_rig
 from hw.simulation.config import BandConfig, SimulatedOpticsConfig
 from hw.simulation.optics import Lens
 from hw.simulation.optics import Slice as ThinSlice
-from hw.simulation.slide_config import SlideOpticsConfig
+from hw.simulation.rig import sample_of
+from hw.simulation.slide import Slide
+from hw.simulation.slide_config import SlideConfig, SlideOpticsConfig
 from hw.simulation.slide_noise import RepeatingNoise
 from hw.simulation.slide_tissue import Tissue
 from hw.simulation.slide_transfer import Layer, SectionLens
