@@ -27,6 +27,9 @@ WITNESSES: Mapping[Literal["maximum", "minimum"], tuple[str, ...]] = {
 }
 """Who is asked beside a measure, by what it is in focus. What is least for a spot of light has no second."""
 
+FINE = ("brenner",)
+"""Usual witnesses that say nothing of a minimum: fine detail has none where a phase object is in focus."""
+
 AGREEMENT = 0.1
 """Measures agree whose peaks are nearer than this share of the narrower peak's width."""
 
@@ -138,6 +141,8 @@ def examine(stack: ZStack, measure: str = DEFAULT_MEASURE, plan: Plan | None = N
         return Examination(measure, z, region, curves, reason=str(refusal))
     peaks, doubt = {measure: peak}, _doubt_about_sigma(peak)
     for witness in list(curves)[1:]:
+        if plan.witnesses is None and peak.criterion == "min" and witness in FINE:
+            continue
         # Where focus is the minimum of contrast, it is that of every measure of contrast.
         other_kind = focus_measure(witness.split(",")[0]).focus_is != kind
         own: Criterion = "min" if other_kind else peak.criterion

@@ -91,6 +91,24 @@ def test_minimum_of_a_spot_of_light():
     assert label.method == "focus measure minimum"
 
 
+def test_fine_detail_is_no_witness_of_a_minimum():
+    """Texture that fades in focus, as a phase object's does."""
+    rng = np.random.default_rng(4)
+    coarse, fine = (cv2.GaussianBlur(rng.normal(0, 1, (64, 64)), (0, 0), s) * s * 20 for s in (3, 0.8))
+    fade = 1 - np.exp(-(((POSITIONS - 20) / 120) ** 2))
+    images = [
+        120 + coarse * a + fine * np.exp(-(((z - 200) / 150) ** 2))
+        for a, z in zip(fade, POSITIONS, strict=True)
+    ]
+    stack = ZStack(np.clip(images, 0, 255).astype(np.uint8), POSITIONS)
+    plan = Plan("min", "whole", patches=(1, 1))
+    found = examine(stack, plan=plan)
+    assert "brenner" in found.curves
+    assert set(found.peaks) == {"vollath_f5", "normalised_variance"}
+    asked_for = examine(stack, plan=Plan("min", "whole", patches=(1, 1), witnesses=("brenner",)))
+    assert "brenner" in asked_for.peaks, "a witness that is asked for is heard"
+
+
 def test_region_outside_and_unknown_witness():
     stack = through_focus(texture(0), 0.0)
     with pytest.raises(StackError, match=r"90,0,10,10 .* not inside planes of 96 x 96"):
