@@ -83,7 +83,7 @@ def smooth_curve(x: NDArray[np.float64], y: NDArray[np.float64]) -> SmoothCurve:
         if score < least or np.isinf(least):
             best, least = response, score
     assert best is not None
-    response = best @ average
+    response = np.asarray(best @ average, np.float64)
     return SmoothCurve(knots, response @ y, response)
 
 
