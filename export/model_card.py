@@ -31,7 +31,7 @@ def model_card(card: FocusCard, commands: list[str], simulated_rig: RigConfig | 
     """
     return "\n".join(
         [
-            *_head(card, size_bytes),
+            *_head(card, simulated_rig, size_bytes),
             *_data(card, simulated_rig),
             *_quality(card),
             *_limits(card, simulated_rig),
@@ -64,7 +64,18 @@ def spread(section: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
                         yield from spread(part, f"{name}[{index}].")
 
 
-def _head(card: FocusCard, size_bytes: int) -> list[str]:
+def _follows_worm(rig: RigConfig | None) -> bool:
+    """Whether windows follow a worm: on all rigs but the simulated ones of other specimens."""
+    return rig is None or rig.simulation is None or isinstance(rig.simulation, SimulationConfig)
+
+
+def _digits(card: FocusCard) -> int:
+    """Decimals that lengths in um are worth, by the depth of field."""
+    return 1 if card.optics.dof_um >= 10 else 3
+
+
+def _head(card: FocusCard, rig: RigConfig | None, size_bytes: int) -> list[str]:
+    place = "around the worm" if _follows_worm(rig) else "in the middle of the picture"
     spec, outputs = card.input, card.outputs
     sigma = " and its standard deviation" if outputs.kind == "offset_sigma" else ""
     mirrored = f", means over {card.mirrors} mirror images of what it looks at" if card.mirrors > 1 else ""
@@ -77,7 +88,7 @@ def _head(card: FocusCard, size_bytes: int) -> list[str]:
         "| | |",
         "|---|---|",
         f"| network | `{card.architecture}`, {card.quantization}, {size_bytes / 1e6:.2f} MB |",
-        f"| looks at | {width_um:.0f} x {height_um:.0f} um around the worm, "
+        f"| looks at | {width_um:.4g} x {height_um:.4g} um {place}, "
         f"{spec.width_px} x {spec.height_px} pixels of {spec.um_per_px:g} um, RGB |",
         f"| answers | signed offset in um{sigma}{mirrored} |",
         f"| trained range | ±{card.trained_range_um:g} um |",
@@ -116,10 +127,10 @@ def _data(card: FocusCard, rig: RigConfig | None) -> list[str]:
     ranges = list(spread(simulation))
     if rig is None or not ranges:
         return lines
+    own = "its own microscope, worm, plate and light" if _follows_worm(rig) else "values of its own"
     return [
         *lines,
-        f"All of them are **simulated**, on the rig `{rig.name}`. Each has its own microscope, worm, plate "
-        "and light, drawn from these ranges:",
+        f"All of them are **simulated**, on the rig `{rig.name}`. Each has {own}, drawn from these ranges:",
         "",
         "| quantity | from | to |",
         "|---|---|---|",
@@ -131,6 +142,7 @@ def _data(card: FocusCard, rig: RigConfig | None) -> list[str]:
 def _quality(card: FocusCard) -> list[str]:
     figures, parity = card.validation, card.parity
     rows = [("all", figures), *_bands(figures)]
+    digits = _digits(card)
     return [
         "## How good it is",
         "",
@@ -139,14 +151,14 @@ def _quality(card: FocusCard) -> list[str]:
         "",
         "| offset, um | images | MAE um | MAE steps | MAE/DOF | median um | 95 % um | bias um | wrong sign |",
         "|---|---|---|---|---|---|---|---|---|",
-        *(_quality_row(name, row) for name, row in rows),
+        *(_quality_row(name, row, digits) for name, row in rows),
         "",
         "*Wrong sign* counts images more than one depth of field out of focus.",
         "",
-        f"Against the float network it was made from: MAE {parity.file_mae_um:.1f} um here, "
-        f"{parity.float_mae_um:.1f} um there, ratio {parity.ratio:.3f}; the two predictions differ by "
-        f"{parity.mean_abs_difference_um:.1f} um on average.",
-        *_parity_rows(parity),
+        f"Against the float network it was made from: MAE {parity.file_mae_um:.{digits}f} um here, "
+        f"{parity.float_mae_um:.{digits}f} um there, ratio {parity.ratio:.3f}; the two predictions differ by "
+        f"{parity.mean_abs_difference_um:.{digits}f} um on average.",
+        *_parity_rows(parity, digits),
         "",
         *(f"**Exported although** {card.quantization} has {loss}.\n" for loss in parity.accepted_losses),
     ]
@@ -161,12 +173,12 @@ def _named(figures: Mapping[str, Any]) -> str:
     return f" ({'; '.join(parts)})"
 
 
-def _parity_rows(parity: Parity) -> list[str]:
+def _parity_rows(parity: Parity, digits: int) -> list[str]:
     def show(value: float | None, form: str) -> str:
         return "-" if value is None else format(value, form)
 
     rows = (
-        ("MAE, um", parity.file_mae_um, parity.float_mae_um, ".1f"),
+        ("MAE, um", parity.file_mae_um, parity.float_mae_um, f".{digits}f"),
         ("wrong sign", parity.file_sign_error_rate, parity.float_sign_error_rate, ".2%"),
         ("sigma factor", parity.file_sigma_factor, parity.float_sigma_factor, ".3f"),
     )
@@ -186,19 +198,19 @@ def _bands(figures: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     return list(groups.get("abs_offset_um", {}).items()) if isinstance(groups, Mapping) else []
 
 
-def _quality_row(name: str, row: Mapping[str, Any]) -> str:
+def _quality_row(name: str, row: Mapping[str, Any], digits: int) -> str:
     def show(key: str, form: str) -> str:
         value = row.get(key)
         return "-" if value is None else format(value, form)
 
     cells = [
         show("n", "d"),
-        show("mae_um", ".1f"),
+        show("mae_um", f".{digits}f"),
         show("mae_steps", ".2f"),
         show("mae_dof", ".3f"),
-        show("median_um", ".1f"),
-        show("p95_um", ".1f"),
-        show("bias_um", "+.1f"),
+        show("median_um", f".{digits}f"),
+        show("p95_um", f".{digits}f"),
+        show("bias_um", f"+.{digits}f"),
         show("sign_error_rate", ".2%"),
     ]
     return f"| {name} | {' | '.join(cells)} |"
@@ -222,7 +234,11 @@ def _limits(card: FocusCard, rig: RigConfig | None) -> list[str]:
         "",
         f"- Offsets beyond ±{card.trained_range_um:g} um were not trained: such answers are marked out of "
         "range.",
-        "- One worm in the middle of the window. Where the tracker is wrong, so is the focus.",
+        *(
+            ["- One worm in the middle of the window. Where the tracker is wrong, so is the focus."]
+            if _follows_worm(rig)
+            else []
+        ),
         f"- Optics like those of `{card.rig}`; another NA, depth of field or field of view is refused.",
         *simulated,
         "",

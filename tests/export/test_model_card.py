@@ -118,6 +118,17 @@ def test_simulated_specimens_come_with_their_spread() -> None:
     assert f"with {rig.simulation.optics.source_points} points, or 24 for each mm of defocus" in text
 
 
+def test_a_rig_without_a_worm_is_described_as_what_it_is() -> None:
+    card = make_card()
+    fine = card.model_copy(update={"optics": card.optics.model_copy(update={"dof_um": 0.6})})
+    text = model_card(fine, [], load_rig("slit_laser_sim"), 1)
+    assert "worm," not in text
+    assert "in the middle of the picture" in text
+    assert "| beam.na_long" not in text, "it does not vary"
+    assert "| alignment.spherical_waves | 0.14 | 0.16 |" in text
+    assert "| all | 400 | 31.250 | 6.25 | 0.142 | 20.000 | 90.000 | -2.500 | 1.25% |" in text
+
+
 def test_spread_takes_pairs_only() -> None:
     section = {"a": (1, 2), "b": 3.0, "c": {"d": [0.5, 1]}, "e": ({"f": (4, 5)}, {"f": 6}), "g": (1, 2, 3)}
     assert list(spread(section)) == [("a", 1, 2), ("c.d", 0.5, 1), ("e[0].f", 4, 5)]
