@@ -47,6 +47,8 @@ TRACE = Path("/sys/kernel/tracing")
 # What the record resolves: the kernel's counts whole microseconds.
 RESOLUTION_S = 2e-6
 PROMISED_SHARE = 0.1
+THREADS = ("a Python thread", "a Python thread, switch interval 0.5 ms")
+STALL = "a stall of 50 ms every 0.5 s"
 
 Times = NDArray[np.float64]
 Record = Callable[[], Times]
@@ -140,7 +142,7 @@ def going_on(what: str) -> Iterator[None]:
     switch_s = sys.getswitchinterval()
     if what == "nothing":
         yield
-    elif what == "a stall of 50 ms every 0.5 s":
+    elif what == STALL:
         # Held up from outside, every thread at once.
         loop = f"while sleep 0.45; do kill -STOP {os.getpid()}; sleep 0.05; kill -CONT {os.getpid()}; done"
         stalling = subprocess.Popen(["/bin/sh", "-c", loop], start_new_session=True)
@@ -273,6 +275,9 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seconds", type=float, default=5.0, help="length of each case")
+    parser.add_argument(
+        "--alone", action="store_true", help="leave out what else goes on, which takes longest by emulation"
+    )
     parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()
     rig = load_rig("worm_tracker")
@@ -286,16 +291,12 @@ def main() -> int:
             for scheduling in ("ordinary", "SCHED_FIFO"):
                 rows.append(steady(backend, parts, rate, scheduling, "nothing", options.seconds))
                 print_rows(rows[-1:])
-        for beside in (
-            "a Python thread",
-            "a Python thread, switch interval 0.5 ms",
-            "a stall of 50 ms every 0.5 s",
-        ):
+        for beside in () if options.alone else (*THREADS, STALL):
             for place in (backend, f"{backend}, apart"):
                 rows.append(steady(place, parts, speed, "SCHED_FIFO", beside, options.seconds))
                 print_rows(rows[-1:])
     if "lgpio" in backends:
-        for beside in ("nothing", "a Python thread", "a stall of 50 ms every 0.5 s"):
+        for beside in ("nothing",) if options.alone else ("nothing", THREADS[0], STALL):
             rows.append(waves(*parts, speed, beside, options.seconds))
             print_rows(rows[-1:])
     if options.json is not None:

@@ -12,7 +12,14 @@ from hw.errors import AxisFault, CameraStalled, StackError
 from hw.frame import Frame
 from hw.rig import Rig
 
-__all__ = ["acquire_stack", "plan_positions"]
+__all__ = [
+    "acquire_stack",
+    "home_if_needed",
+    "move_and_rest",
+    "move_stage_and_rest",
+    "plan_positions",
+    "run_up_steps",
+]
 
 POLL_S = 0.002
 """How often the axis is asked whether it stands, s."""
@@ -26,6 +33,8 @@ def plan_positions(
     centre_um: float | None = None,
     span_um: float | None = None,
     step_um: float | None = None,
+    *,
+    room: float = 0.0,
 ) -> NDArray[np.float64]:
     """Return the lens positions of a stack in steps, ascending, both ends inclusive.
 
@@ -35,6 +44,7 @@ def plan_positions(
     centre_um : middle of the stack, um; the middle of the axis's travel when absent
     span_um : from the first to the last plane, um; by default `control.search_span_um`, as far as it fits
     step_um : distance between planes, um; a quarter of the depth of field when absent
+    room : to be left to the axis's limits on either side, in distances between planes
 
     Raises
     ------
@@ -47,10 +57,11 @@ def plan_positions(
     scale, low, high = config.axis.um_per_step, config.axis.min_steps, config.axis.max_steps
     centre = (low + high) / 2 if centre_um is None else centre_um / scale
     # Room to take up the backlash before the first plane.
-    low += _run_up_steps(config)
+    low += run_up_steps(config)
+    step = (config.optics.dof_um / 4 if step_um is None else step_um) / scale
+    low, high = low + room * step, high - room * step
     fits = 2 * min(centre - low, high - centre)
     span = min(config.control.search_span_um / scale, fits) if span_um is None else span_um / scale
-    step = (config.optics.dof_um / 4 if step_um is None else step_um) / scale
     if not (span > 0 and 0 < step <= span):
         raise StackError(
             f"a stack of {span * scale:g} um in steps of {step * scale:g} um has no planes; choose others"
@@ -69,6 +80,7 @@ def acquire_stack(
     positions_steps: Sequence[float] | NDArray[np.float64],
     *,
     specimen: str = "",
+    settle_s: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> ZStack:
     """Record one frame at each lens position.
@@ -83,6 +95,8 @@ def acquire_stack(
     rig : an open rig
     positions_steps : (Z,) lens positions, all different, in steps; they are visited in ascending order
     specimen : name of what is under the lens
+    settle_s : measured time from the motor's last step until the image rests, s; the rig file's
+        `axis.settle_s` is waited for in any case
     progress : called with the number of planes recorded and of all
 
     Returns
@@ -102,31 +116,36 @@ def acquire_stack(
     positions = np.sort(np.asarray(positions_steps, dtype=np.float64))
     if positions.size == 0 or (np.diff(positions) <= 0).any():
         raise StackError("a stack needs positions, all different; choose another range")
-    run_up = _run_up_steps(rig.config)
+    run_up = run_up_steps(rig.config)
     if positions[0] - run_up < rig.axis.limits_steps[0]:
         raise StackError(
             f"no room to take up the backlash below {positions[0]:g} steps; begin {run_up:g} steps or more "
             f"above the lower limit of {rig.axis.limits_steps[0]:g}"
         )
-    if not rig.axis.homed:
-        rig.axis.home()
-        _wait_for_rest(rig)
+    home_if_needed(rig)
     if run_up > 0 or rig.axis.position_steps > positions[0]:
-        _move(rig, float(positions[0]) - run_up)
+        move_and_rest(rig, float(positions[0]) - run_up)
     frames = rig.camera.frames()
-    planes: list[Frame] = []
+    extra_s = settle_s - rig.config.axis.settle_s
+    lens: list[float] = []
+    images: NDArray[np.uint8] | None = None
     for number, position in enumerate(positions, 1):
-        _move(rig, float(position))
-        planes.append(_frame_at_rest(rig, frames))
+        move_and_rest(rig, float(position))
+        rig.clock.sleep(extra_s)
+        frame = _frame_at_rest(rig, frames)
+        # One array from the beginning: a stack of full frames is half a gigabyte, and a Pi has no second.
+        if images is None:
+            images = np.empty((len(positions), *frame.pixels.shape), np.uint8)
+        images[number - 1] = frame.pixels
+        lens.append(frame.lens_steps)
         if progress is not None:
             progress(number, len(positions))
-    images = np.stack([frame.pixels for frame in planes])
-    if (images == images[..., :1]).all():
-        images = images[..., 0]
+    assert images is not None
+    grey = all((plane == plane[..., :1]).all() for plane in images)
     scale = rig.axis.um_per_step
     return ZStack(
-        np.ascontiguousarray(images),
-        np.array([frame.lens_steps * scale for frame in planes]),
+        np.ascontiguousarray(images[..., 0]) if grey else images,
+        np.array(lens) * scale,
         rig.config.optics.um_per_px,
         specimen,
         {
@@ -139,13 +158,61 @@ def acquire_stack(
     )
 
 
-def _run_up_steps(config: RigConfig) -> float:
+def run_up_steps(config: RigConfig) -> float:
+    """Return how far below its place the lens starts, so that the play is taken up on the way."""
     return 2 * config.axis.backlash_steps
 
 
-def _move(rig: Rig, steps: float) -> None:
+def home_if_needed(rig: Rig) -> None:
+    """Home the axis if it was not.
+
+    Raises
+    ------
+    AxisFault
+        It cannot be homed.
+    """
+    if not rig.axis.homed:
+        rig.axis.home()
+        _wait_for_rest(rig)
+
+
+def move_and_rest(rig: Rig, steps: float) -> None:
+    """Move the lens and wait, for a bounded time, until the axis says that it has settled.
+
+    Raises
+    ------
+    AxisFault
+        Past the limits, a fault, or a lens that does not come to rest.
+    """
     rig.axis.move_to(steps)
     _wait_for_rest(rig)
+
+
+def move_stage_and_rest(rig: Rig, x_um: float, y_um: float) -> None:
+    """Move the stage and wait, for a bounded time, until it says that it stands still.
+
+    Raises
+    ------
+    AxisFault
+        No stage, a place past its limits, or a stage that does not come to rest.
+    """
+    stage, config = rig.stage, rig.config.stage
+    if stage is None or config is None:
+        raise AxisFault(f"rig '{rig.config.name}' has no stage; record where it stands, with --here")
+    x, y = stage.position_um
+    stage.move_to(x_um, y_um)
+    planned_s = (
+        max(abs(x_um - x), abs(y_um - y)) / config.max_speed_um_s
+        + 2 * config.max_speed_um_s / config.acceleration_um_s2
+        + config.settle_s
+    )
+    end_s = rig.clock.now() + MOVE_SLACK * planned_s + 1.0
+    while stage.moving:
+        if rig.clock.now() > end_s:
+            raise AxisFault(
+                f"the stage did not come to rest at ({x_um:g}, {y_um:g}) um in time; check its drive"
+            )
+        rig.clock.sleep(POLL_S)
 
 
 def _wait_for_rest(rig: Rig) -> None:

@@ -112,12 +112,16 @@ def build(
     """Convert, quantize and measure, without writing anything; see `export_run`."""
     normalisation, spec = run.record.normalisation, run.input
     tell(f"converting {run.recipe.network}")
-    flatbuffer = convert(run.network, spec)
+    flatbuffer = convert(run.answering, spec)
     tell(f"quantizing to {method} with {len(data.calibration)} images")
     flatbuffer = quantize(flatbuffer, method, network_inputs(data.calibration, normalisation))
     network = Network(flatbuffer, spec, normalisation, str(out), mirrors=mirrors)
     tell(f"measuring on {len(data.test.images)} images of {len(data.test_specimens)} new specimens")
-    outputs = OutputSpec(kind=run.recipe.head, scale_um=run.scale_um, sigma_factor=run.sigma_factor)
+    outputs = OutputSpec(
+        kind="offset_sigma" if run.recipe.tells_sigma else "offset",
+        scale_um=run.scale_um,
+        sigma_factor=run.sigma_factor,
+    )
     trained = float_predictions(run, data.test.images, mirrors)
     shipped = file_predictions(network, outputs, data.test.images)
     parity = measure_parity(data.test.offsets_um, trained, shipped, run.record.optics.dof_um)

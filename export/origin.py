@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.stack import read_stack, stack_name
+from calibration.stack import read_stack
 from edge.bundle import FocusCard
 from hw.config import RigConfig
-from training.labelled import LabelledStack
+from training.labelled import LabelledStack, specimen_of
 from training.prepared import VIEWS, Prepared
 from training.run import Run
 
@@ -43,21 +43,21 @@ def sources(labelled: Sequence[LabelledStack], data: Prepared) -> list[Source]:
     """Describe the folders of stacks; nothing where a specimen has several stacks."""
     if len(data.specimens) != len(labelled):
         return []
-    folders: dict[Path, list[Path]] = {}
+    folders: dict[Path, list[LabelledStack]] = {}
     for stack in labelled:
-        folders.setdefault(stack.path.parent, []).append(stack.path)
+        folders.setdefault(stack.path.parent, []).append(stack)
     windows = data.views == VIEWS.index("window")
     planes = np.bincount(data.specimen[windows], minlength=len(labelled))
     found = []
-    for paths in folders.values():
+    for stacks in folders.values():
         # Specimens are numbered as their stacks came when they were decoded: folder by folder, though perhaps
         # not in today's order of folders.
-        first, last = (read_stack(path).specimen or stack_name(path) for path in (paths[0], paths[-1]))
+        first, last = (specimen_of(stack, read_stack(stack.path)) for stack in (stacks[0], stacks[-1]))
         start = data.specimens.index(first) if first in data.specimens else -1
-        block = range(start, start + len(paths))
+        block = range(start, start + len(stacks))
         if start < 0 or block[-1] >= len(planes) or data.specimens[block[-1]] != last:
             return []
-        found.append(_source(paths[0], data, block, planes))
+        found.append(_source(stacks[0].path, data, block, planes))
     return found
 
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from hw.calibration_record import CalibrationRecord
 from hw.drive import DriveConfig, check_end_stop
 from hw.errors import ConfigError
 from hw.gpio.config import GpioConfig
@@ -47,6 +48,11 @@ class OpticsConfig(Section):
     um_per_px: Positive = Field(description="Specimen distance per camera pixel, um.")
     na: Positive = Field(description="Numerical aperture of the objective.")
     dof_um: Positive = Field(description="Depth of field, um; errors are also reported in it.")
+    red_minus_blue_um: float | None = Field(
+        None,
+        description="Lens position that focuses red light minus the one that focuses blue, um, with + away "
+        "from the specimen; above 0 for a lens that nobody corrected. Proves the axis's direction.",
+    )
 
 
 class CameraConfig(Section):
@@ -81,7 +87,7 @@ class AxisConfig(Section):
     settle_s: NonNegative = Field(description="Time after a move until the lens stands still, s.")
     invert_direction: bool = Field(
         False,
-        description="The one place where a direction is inverted: that of a real motor. Rigs without one "
+        description="The one place where a direction is inverted: that of a motor. Rigs without one "
         "refuse it.",
     )
     drive: DriveConfig = DriveConfig()
@@ -161,6 +167,9 @@ class RigConfig(Section):
     control: ControlConfig = ControlConfig()
     replay: ReplayConfig | None = None
     simulation: SimulationSection | None = None
+    calibration: tuple[CalibrationRecord, ...] = Field(
+        (), description="What was measured here, oldest first."
+    )
 
     @model_validator(mode="after")
     def _picture_fits_the_sensor(self) -> "RigConfig":

@@ -100,11 +100,15 @@ class MoveHistory:
             lens = min(max(lens, segment.position), segment.position + self._backlash)
         return min(max(lens, motor), motor + self._backlash)
 
-    def moving_during(self, start_s: float, end_s: float) -> bool:
-        """Whether the lens moved or settled at some time from `start_s` until before `end_s`."""
+    def moving_during(self, start_s: float, end_s: float, settle_s: float | None = None) -> bool:
+        """Whether the lens moved or settled at some time from `start_s` until before `end_s`.
+
+        `settle_s` stands for another settle time than this history's.
+        """
+        settle_s = self._settle_s if settle_s is None else settle_s
         replaced_s = math.inf
         for move in reversed(self._moves):
-            still_s = min(move.profile.end_s + self._settle_s, replaced_s)
+            still_s = min(move.profile.end_s + settle_s, replaced_s)
             if (move.start_s < end_s or move.start_s <= start_s) and still_s > start_s:
                 return True
             if move.start_s <= start_s:

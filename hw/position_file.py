@@ -7,7 +7,6 @@ fails, either the old or the new content is there, and one that says trusted is 
 
 import json
 import math
-import os
 from pathlib import Path
 from typing import Literal
 
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 
 from hw.errors import AxisFault
 from hw.section import Section
+from hw.whole_file import write_whole
 
 __all__ = ["KeptPosition", "PositionFile", "PositionKeeper"]
 
@@ -76,17 +76,7 @@ class PositionFile:
         """
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._scratch.open("w", encoding="utf-8") as file:
-                file.write(position.model_dump_json() + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            self._scratch.replace(self._path)
-            # The new name, too, is only safe once the folder is on the disk.
-            folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            write_whole(self._path, (position.model_dump_json() + "\n").encode(), self._scratch)
         except OSError as error:
             raise AxisFault(
                 f"position file {self._path}: cannot be written ({error.strerror}); check folder and disk"

@@ -1,5 +1,6 @@
 """The parts of a rig, put together from its file. A simulated rig is another set of parts."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -49,6 +50,8 @@ class Rig(Closing):
     ideal : the subject without noise, where that can be rendered
     stage : what moves the specimen sideways, where there is one
     imaging : the microscope's own camera, where focusing has one of its own
+    raise_specimen : puts a spacer of so many um under the specimen, or takes it out (negative); None where
+        an operator has to
     """
 
     config: RigConfig
@@ -59,6 +62,7 @@ class Rig(Closing):
     ideal: Ideal | None = None
     stage: XYStage | None = None
     imaging: Camera | None = None
+    raise_specimen: Callable[[float], None] | None = None
 
     def close(self) -> None:
         """Release cameras, stage and axis; closing twice is fine."""
@@ -180,9 +184,9 @@ def open_rig(config: RigConfig, *, seed: int = 0, stack: Path | None = None) -> 
         raise ConfigError(
             f"rig '{config.name}' is {config.kind}: a stack can be given to a replayed rig only"
         )
-    if config.axis.invert_direction and config.kind != "pi":
+    if config.axis.invert_direction and config.kind == "replayed":
         raise ConfigError(
-            f"rig '{config.name}' is {config.kind}: axis.invert_direction turns a real motor round, and this "
+            f"rig '{config.name}' is {config.kind}: axis.invert_direction turns a motor round, and this "
             "rig has none; remove the key"
         )
     if config.picamera is not None and config.kind != "pi":

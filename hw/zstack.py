@@ -17,6 +17,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from hw.errors import StackError
+from hw.whole_file import put_in_place
 
 __all__ = ["STACK_SUFFIX", "Pixels", "ZStack", "find_stacks", "read_stack", "stack_name", "write_stack"]
 
@@ -101,7 +102,7 @@ def find_stacks(folder: Path) -> list[Path]:
 
 
 def write_stack(path: Path, stack: ZStack, *, compress: bool = False) -> None:
-    """Write a stack as OME-TIFF, whole or not at all.
+    """Write a stack as OME-TIFF, whole or not at all, and not only to the disk's memory.
 
     Axes are ZYX or ZYXS; positions go to `Plane/@PositionZ`, the pixel size to `PhysicalSizeX/Y`, the
     specimen to the image's name and the notes, as JSON, to its description (OME data model 2016-06).
@@ -142,9 +143,11 @@ def write_stack(path: Path, stack: ZStack, *, compress: bool = False) -> None:
                 compression="zlib" if compress else None,
                 metadata=metadata,
             )
-        partial.replace(path)
+        put_in_place(partial, path)
     except OSError as error:
-        raise StackError(f"{path}: cannot be written ({error.strerror}); check folder and space") from error
+        # What numpy says of a disk that is full comes without the system's reason.
+        reason = error.strerror or f"disk full, {error}"
+        raise StackError(f"{path}: cannot be written ({reason}); check folder and space") from error
     finally:
         partial.unlink(missing_ok=True)
 

@@ -11,8 +11,9 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from hw.errors import ConfigError
-from training import metrics, networks
+from training import metrics
 from training.batches import FixedBatches, ShuffledBatches
+from training.heads import build
 from training.prepared import VIEWS, Prepared
 from training.run import WEIGHTS, Run, RunRecord, effort, normalised, write_json, write_record
 
@@ -55,7 +56,7 @@ def finish(
     except FileNotFoundError as error:
         raise ConfigError(f"{out}: has no {BEST} to finish from; train again, with another --out") from error
     prefix = "network."
-    network = networks.create(record.recipe.network, record.recipe.outputs)
+    network = build(record.recipe)
     network.load_state_dict(
         {name.removeprefix(prefix): v for name, v in state["state_dict"].items() if name.startswith(prefix)}
     )
@@ -134,5 +135,4 @@ def _predictions(
         offsets.append(predicted.double().numpy())
         if deviation is not None:
             sigmas.append(deviation.double().numpy())
-    has_sigmas = run.recipe.outputs > 1
-    return np.concatenate(offsets), np.concatenate(sigmas) if has_sigmas else None
+    return np.concatenate(offsets), np.concatenate(sigmas) if run.recipe.tells_sigma else None

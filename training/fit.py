@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from edge.bundle import Normalisation
 from hw.config import load_rig
 from hw.errors import ConfigError
-from training import networks
 from training.batches import FixedBatches, ShuffledBatches
 from training.epoch_log import EpochLog
 from training.finish import BEST, finish
+from training.heads import build
 from training.labelled import collect, fingerprint
 from training.prepared import VIEWS, Prepared, prepare
 from training.recipe import Recipe
@@ -36,7 +36,7 @@ from training.run import (
     read_record,
     write_record,
 )
-from training.split import rows_of, split_specimens
+from training.split import group_specimens, rows_of, split_specimens
 from training.task import FocusTask
 
 __all__ = ["train"]
@@ -105,17 +105,19 @@ def train(
         full=recipe.views.full > 0,
         progress=_told_progress(tell),
     )
-    split = split_specimens(data.specimens, recipe.split)
+    split = split_specimens(data.specimens, recipe.split, group_specimens(labelled, recipe.split))
     rows = {part: rows_of(data.specimens, data.specimen, names) for part, names in split.items()}
     for part in ("train", "validation"):
         if not len(rows[part]):
             raise ConfigError(f"{part}: no specimen of {len(data.specimens)} falls to it; give more stacks")
+    trained_range_um = float(np.abs(data.offsets_um[rows["train"]]).max())
+    _check_bins_reach(recipe, trained_range_um)
     record = previous or RunRecord(
         recipe=recipe,
         normalisation=recipe.normalisation or _measured_normalisation(data, rows["train"]),
         optics=rig.optics,
         um_per_step=rig.axis.um_per_step,
-        trained_range_um=float(np.abs(data.offsets_um[rows["train"]]).max()),
+        trained_range_um=trained_range_um,
         stacks=tuple(str(folder) for folder in stacks),
         fingerprint=data.fingerprint,
         split={part: tuple(names) for part, names in split.items()},
@@ -190,7 +192,7 @@ def _fit(
     recipe = record.recipe
     epochs, steps = _epochs_and_steps(recipe)
     pl.seed_everything(recipe.seed, verbose=False)
-    network = networks.create(recipe.network, recipe.outputs, pretrained=recipe.pretrained)
+    network = build(recipe, start=True)
     task = FocusTask(network, recipe, record.normalisation, steps, record.um_per_step, record.optics.dof_um)
     best = ModelCheckpoint(out, Path(BEST).stem, monitor="val_mae_um", enable_version_counter=False)
     last = ModelCheckpoint(out, Path(LAST).stem, enable_version_counter=False)
@@ -233,6 +235,18 @@ def _fit(
             # What Lightning makes of an interruption; the caller shall see it as what it was.
             raise KeyboardInterrupt from stopped
     return task.progress >= 1
+
+
+def _check_bins_reach(recipe: Recipe, range_um: float) -> None:
+    """Refuse bins that leave some of the stacks' offsets out."""
+    if recipe.bins is None:
+        return
+    reach_um = recipe.bins.centres_um[-1] + recipe.bins.width_um / 2
+    if range_um > reach_um:
+        raise ConfigError(
+            f"bins: {recipe.bins.count} of {recipe.bins.width_um:g} um reach to ±{reach_um:g} um, "
+            f"the stacks' offsets to ±{range_um:.4g}; give more or wider bins"
+        )
 
 
 def _resumable(out: Path, recipe: Recipe, data: str) -> RunRecord | None:

@@ -1,30 +1,46 @@
-"""Stacks with their labels, and the fingerprint of a set of them."""
+"""Stacks with their labels, what manifests say of them, and the fingerprint of a set of them."""
 
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from calibration.dataset import MANIFEST, Session, StackEntry, read_dataset
 from calibration.label import NoFocusPeak, label_stack, read_label
-from calibration.stack import find_stacks, read_stack
+from calibration.stack import ZStack, find_stacks, read_stack, stack_name
 from hw.errors import StackError
 
-__all__ = ["LabelledStack", "collect", "fingerprint"]
+__all__ = ["LabelledStack", "collect", "fingerprint", "specimen_of"]
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledStack:
-    """A stack's file and the lens position at which its specimen is in focus, um."""
+    """A stack's file, its label, and what the manifest of its folder says of it.
+
+    Attributes
+    ----------
+    path : the file
+    focus_um : lens position at which its specimen is in focus
+    specimen, plate, day : empty where no manifest says
+    """
 
     path: Path
     focus_um: float
+    specimen: str = ""
+    plate: str = ""
+    day: str = ""
+
+
+def specimen_of(labelled: LabelledStack, stack: ZStack) -> str:
+    """Return a stack's specimen: by the manifest, else by the stack, else the stack is its own."""
+    return labelled.specimen or stack.specimen or stack_name(labelled.path)
 
 
 def collect(folders: Sequence[Path], tell: Callable[[str], None]) -> list[LabelledStack]:
     """Find all stacks of some folders with their labels.
 
     A stack without a label gets that of the default measure, for this time only; one that the measure cannot
-    judge is left out. Both are told.
+    judge is left out. Both are told. Specimen, plate and day come from a folder's manifest, if it has one.
 
     Parameters
     ----------
@@ -34,11 +50,11 @@ def collect(folders: Sequence[Path], tell: Callable[[str], None]) -> list[Labell
     Raises
     ------
     StackError
-        A folder or file cannot be used, or nothing remains.
+        A folder or file cannot be used, a stack is not the one that the manifest lists, or nothing remains.
     """
     found: list[LabelledStack] = []
     measured, refused = 0, 0
-    for path in (path for folder in folders for path in find_stacks(folder)):
+    for path, listed in (found for folder in folders for found in _listed(folder)):
         label = read_label(path)
         if label is None:
             try:
@@ -48,7 +64,11 @@ def collect(folders: Sequence[Path], tell: Callable[[str], None]) -> list[Labell
                 tell(f"left out {path}: {error}")
                 continue
             measured += 1
-        found.append(LabelledStack(path, label.focus_um))
+        if listed is None:
+            found.append(LabelledStack(path, label.focus_um))
+        else:
+            session, entry = listed
+            found.append(LabelledStack(path, label.focus_um, entry.specimen, session.plate, session.day))
     if measured:
         tell(f"{measured} stacks had no label: labelled by the default measure ({measured + refused} tried)")
     if not found:
@@ -58,7 +78,24 @@ def collect(folders: Sequence[Path], tell: Callable[[str], None]) -> list[Labell
     return found
 
 
+def _listed(folder: Path) -> list[tuple[Path, tuple[Session, StackEntry] | None]]:
+    """Find the stacks of a folder with their entries in its manifest."""
+    dataset = read_dataset(folder)
+    entries = {} if dataset is None else {entry.file: (session, entry) for session, entry in dataset.stacks()}
+    found = [(path, entries.get(path.name)) for path in find_stacks(folder)]
+    for path, listed in found:
+        recorded = listed[1].recorded if listed else None
+        if recorded is not None and path.stat().st_size != recorded.size:
+            raise StackError(
+                f"{path}: not as large as {MANIFEST} says; run 'wormfocus dataset {folder}' and copy it again"
+            )
+    return found
+
+
 def fingerprint(stacks: Sequence[LabelledStack]) -> str:
-    """Return the SHA-256, in hexadecimal, over the names, file sizes and labels of stacks, in any order."""
-    lines = sorted(f"{s.path.name}\t{s.path.stat().st_size}\t{s.focus_um:.6f}\n" for s in stacks)
+    """Return the SHA-256 over the names, file sizes, labels and listed specimens of stacks, in any order."""
+    lines = sorted(
+        f"{s.path.name}\t{s.path.stat().st_size}\t{s.focus_um:.6f}{s.specimen and chr(9) + s.specimen}\n"
+        for s in stacks
+    )
     return hashlib.sha256("".join(lines).encode()).hexdigest()

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.stack import read_stack, stack_name
+from calibration.stack import read_stack
 from edge.bundle import InputSpec
 from hw.errors import StackError
-from training.labelled import LabelledStack, fingerprint
+from training.labelled import LabelledStack, fingerprint, specimen_of
 from training.views import full_view, rgb_planes, window_view
 
 __all__ = ["VIEWS", "Prepared", "prepare"]
@@ -176,8 +176,7 @@ def _views_of(labelled: LabelledStack, spec: InputSpec, margin_px: int, full: bo
     stack = read_stack(labelled.path)
     planes = rgb_planes(stack)
     offsets_um = labelled.focus_um - stack.positions_um
-    # Without a name of its own, every stack is its own specimen.
-    specimen = stack.specimen or stack_name(labelled.path)
+    specimen = specimen_of(labelled, stack)
     try:
         windows, margins = window_view(planes, stack.um_per_px, spec, margin_px)
     except StackError as error:

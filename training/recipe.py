@@ -5,6 +5,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, field_validator, model_validator
 
 from edge.bundle import InputSpec, Normalisation
@@ -12,13 +14,34 @@ from hw.config import load_model
 from hw.errors import ConfigError
 from hw.section import Section
 from training import networks
+from training.networks.patches import patch_corners
 
-__all__ = ["LossConfig", "Recipe", "SplitConfig", "ViewsConfig", "load_recipe", "shipped_recipes"]
+__all__ = [
+    "BinsConfig",
+    "HeadName",
+    "LossConfig",
+    "PatchesConfig",
+    "Recipe",
+    "SplitConfig",
+    "ViewsConfig",
+    "load_recipe",
+    "shipped_recipes",
+]
 
 Positive = Annotated[float, Field(gt=0)]
 NonNegative = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Count = Annotated[int, Field(gt=0)]
+
+HeadName = Literal["offset", "offset_sigma", "z_bins", "patches"]
+
+# What each head can be trained with.
+LOSSES: dict[HeadName, tuple[str, ...]] = {
+    "offset": ("smooth_l1", "mse"),
+    "offset_sigma": ("smooth_l1_nll", "nll", "beta_nll"),
+    "z_bins": ("cross_entropy", "soft_cross_entropy"),
+    "patches": ("smooth_l1", "mse"),
+}
 
 
 class ViewsConfig(Section):
@@ -29,8 +52,13 @@ class ViewsConfig(Section):
 
 
 class SplitConfig(Section):
-    """Shares of the specimens that training never sees."""
+    """Shares of the specimens, plates or days that training never sees."""
 
+    by: Literal["specimen", "plate", "day"] = Field(
+        "specimen",
+        description="What is never divided. Paper 1 validated on other plates; plate and day are those of "
+        "the manifests of data sets.",
+    )
     validation: Share = 0.1
     test: Share = 0.1
     seed: int = 0
@@ -45,17 +73,46 @@ class SplitConfig(Section):
 class LossConfig(Section):
     """What is minimised; errors are in units of `scale_um`.
 
-    `smooth_l1` is for the head `offset`. With `offset_sigma`, `smooth_l1_nll` learns the offset by smooth L1
+    `smooth_l1` and `mse` (paper 1, section 3.1) are for the heads `offset` and `patches`. `cross_entropy` and
+    `soft_cross_entropy` are for `z_bins`: the former calls the bin nearest to the label right and all others
+    wrong (paper 3), the latter shares the label between the two bins about it, by their distance, so that the
+    expected value can hit it. With `offset_sigma`, `smooth_l1_nll` learns the offset by smooth L1
     and the deviation by the Gaussian likelihood of the residuals, neither disturbing the other; `nll` is the
     likelihood of both, and `beta_nll` weights it by sigma^(2 beta) (Seitzer et al. 2022, eq. 5). The last two
     train the offset by smooth L1 alone during the first `settle` of the run.
     """
 
-    kind: Literal["smooth_l1", "smooth_l1_nll", "nll", "beta_nll"] = "smooth_l1_nll"
+    kind: Literal[
+        "smooth_l1", "mse", "smooth_l1_nll", "nll", "beta_nll", "cross_entropy", "soft_cross_entropy"
+    ] = "smooth_l1_nll"
     knee_um: Positive = Field(50.0, description="Errors below count squared, above linearly.")
     sigma_weight: Positive = Field(0.1, description="Weight of the likelihood in smooth_l1_nll.")
     beta: Annotated[float, Field(ge=0, le=1)] = 0.5
     settle: Share = 0.1
+
+
+class BinsConfig(Section):
+    """Bins of the head `z_bins`: of equal width, centred on an offset of 0 (paper 3)."""
+
+    count: Annotated[int, Field(ge=3, le=2048)]
+    width_um: Positive
+
+    @property
+    def centres_um(self) -> NDArray[np.float64]:
+        """Offset that each bin stands for, (count,), um, ascending."""
+        places = np.arange(self.count, dtype=np.float64) - (self.count - 1) / 2
+        return np.asarray(places * self.width_um, np.float64)
+
+
+class PatchesConfig(Section):
+    """Patches of the head `patches`, as `training.networks.patches.patch_corners` lays them out.
+
+    Paper 2 asks about seven patches of 672 pixels on one microscope and about nine on another, and does not
+    say where they lie: [2, 3, 2] and [3, 3, 3] are such rows.
+    """
+
+    side_px: Count = Field(description="Of a patch, pixels of the input.")
+    rows: tuple[Count, ...] = Field(min_length=1, description="Number of patches in each row.")
 
 
 class Recipe(Section):
@@ -63,8 +120,11 @@ class Recipe(Section):
 
     name: str
     network: str
-    pretrained: bool = False
-    head: Literal["offset", "offset_sigma"] = "offset_sigma"
+    pretrained: bool = Field(False, description="Start from published weights, which timm downloads.")
+    weights: Path | None = Field(None, description="File of weights to start from.")
+    head: HeadName = "offset_sigma"
+    bins: BinsConfig | None = Field(None, description="Of the head z_bins.")
+    patches: PatchesConfig | None = Field(None, description="Of the head patches.")
     rig: str = Field("worm_tracker", description="Whose steps and depth of field errors are reported in.")
     input: InputSpec
     scale_um: Positive = Field(500.0, description="Offset that the network calls 1, um.")
@@ -101,12 +161,21 @@ class Recipe(Section):
         return value
 
     @model_validator(mode="after")
-    def _loss_fits_head(self) -> "Recipe":
-        if (self.head == "offset") != (self.loss.kind == "smooth_l1"):
+    def _parts_fit(self) -> "Recipe":
+        if self.loss.kind not in LOSSES[self.head]:
             raise ValueError(
                 f"head '{self.head}' cannot be trained with loss '{self.loss.kind}': "
-                "'offset' takes smooth_l1, 'offset_sigma' one of the others"
+                f"loss.kind must be {' or '.join(LOSSES[self.head])}"
             )
+        for head, key, value in (("z_bins", "bins", self.bins), ("patches", "patches", self.patches)):
+            if self.head == head and value is None:
+                raise ValueError(f"head '{head}' needs the key '{key}'")
+            if self.head != head and value is not None:
+                raise ValueError(f"'{key}' is for head '{head}', and the head is '{self.head}'; remove it")
+        if self.patches is not None:
+            self.patch_corners()
+        if self.pretrained and self.weights is not None:
+            raise ValueError("'pretrained' and 'weights' are two places to start from; keep one")
         if self.input.channels != 3:
             raise ValueError(f"input.channels is {self.input.channels}, images have 3")
         if self.batch > self.epoch_samples:
@@ -115,8 +184,23 @@ class Recipe(Section):
 
     @property
     def outputs(self) -> int:
-        """Numbers that the network gives per image."""
+        """Numbers that the network gives per image; with `patches`, per patch."""
+        if self.bins is not None:
+            return self.bins.count
         return 2 if self.head == "offset_sigma" else 1
+
+    @property
+    def tells_sigma(self) -> bool:
+        """Whether there is a deviation with each offset."""
+        return self.head != "offset"
+
+    def patch_corners(self) -> list[tuple[int, int]]:
+        """Top left corner of each patch, pixels of the input; nothing without the head for them."""
+        if self.patches is None:
+            return []
+        return patch_corners(
+            self.input.height_px, self.input.width_px, self.patches.side_px, self.patches.rows
+        )
 
 
 def shipped_recipes() -> list[str]:

@@ -15,7 +15,7 @@ from edge.bundle import InputSpec, Normalisation
 from hw.config import OpticsConfig
 from hw.errors import ConfigError
 from hw.section import Section
-from training import networks
+from training.heads import Answering, build
 from training.recipe import Recipe
 
 __all__ = [
@@ -72,7 +72,7 @@ class Run:
     Attributes
     ----------
     folder : where it lies
-    network : in eval mode; (N, 3, H, W) normalised float RGB to (N, outputs)
+    network : in eval mode; (N, 3, H, W) normalised float RGB to what its head gives
     record : everything that is known about it
     """
 
@@ -115,6 +115,13 @@ class Run:
         """SHA-256 over names, sizes and labels of all stacks."""
         return self.record.fingerprint
 
+    @property
+    def answering(self) -> nn.Module:
+        """The network as the rig runs it: (N, 3, H, W) to offset and log deviation, whatever its head."""
+        if self.recipe.head in {"offset", "offset_sigma"}:
+            return self.network
+        return Answering(self.network, self.recipe).eval()
+
     @torch.no_grad()
     def predict(self, images: Tensor, mirrors: int = 1) -> tuple[Tensor, Tensor | None]:
         """Judge images.
@@ -129,11 +136,11 @@ class Run:
         offsets_um : (N,)
         sigmas_um : (N,), or None without a head for them
         """
-        from training.loss import split_outputs
+        from training.loss import split_answers
 
         inputs = normalised(images, self.record.normalisation)
-        outputs = [self.network(inputs.flip(axes)).float() for axes in _MIRROR_AXES[:mirrors]]
-        offsets, log_sigmas = split_outputs(torch.stack(outputs).mean(0))
+        given = [self.answering(inputs.flip(axes)).float() for axes in _MIRROR_AXES[:mirrors]]
+        offsets, log_sigmas = split_answers(torch.stack(given).mean(0))
         sigmas = None if log_sigmas is None else log_sigmas.exp() * (self.scale_um * self.sigma_factor)
         return offsets * self.scale_um, sigmas
 
@@ -154,7 +161,7 @@ def load_run(folder: Path) -> Run:
         No run in that folder, it is damaged, or it has not finished.
     """
     record = read_record(folder)
-    network = networks.create(record.recipe.network, record.recipe.outputs)
+    network = build(record.recipe)
     weights = folder / WEIGHTS
     if not weights.is_file():
         raise ConfigError(

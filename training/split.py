@@ -1,20 +1,22 @@
-"""Which specimens are learnt from, and which only ever tested on."""
+"""Which specimens are learnt from, and which only ever tested on; whole plates or days of them at a time."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hw.errors import StackError
+from training.labelled import LabelledStack
 from training.recipe import SplitConfig
 
-__all__ = ["PARTS", "part_of", "rows_of", "split_specimens"]
+__all__ = ["PARTS", "group_specimens", "part_of", "rows_of", "split_specimens"]
 
 PARTS = ("train", "validation", "test")
 
 
 def part_of(specimen: str, config: SplitConfig) -> str:
-    """Return the part, one of `PARTS`, that a specimen belongs to.
+    """Return the part, one of `PARTS`, that a specimen, or a group of them, belongs to.
 
     It depends on nothing but the name and the seed, so that stacks added later move no specimen.
     """
@@ -25,11 +27,46 @@ def part_of(specimen: str, config: SplitConfig) -> str:
     return "validation" if place < config.test + config.validation else "train"
 
 
-def split_specimens(specimens: Iterable[str], config: SplitConfig) -> dict[str, list[str]]:
-    """Return the sorted names of the specimens of each part."""
+def group_specimens(stacks: Sequence[LabelledStack], config: SplitConfig) -> dict[str, str]:
+    """Return the plate or day of each specimen, where a split is by these; nothing where it is by specimen.
+
+    Raises
+    ------
+    StackError
+        A stack has none, or a specimen has several.
+    """
+    groups: dict[str, str] = {}
+    if config.by == "specimen":
+        return groups
+    for stack in stacks:
+        group = stack.plate if config.by == "plate" else stack.day
+        if not group:
+            raise StackError(
+                f"{stack.path}: split.by is '{config.by}', and no manifest says this stack's {config.by}; "
+                "write it there, enter stacks with 'wormfocus dataset --add', or split by specimen"
+            )
+        if groups.setdefault(stack.specimen, group) != group:
+            raise StackError(
+                f"{stack.path}: specimen '{stack.specimen}' is of {config.by} {groups[stack.specimen]} and "
+                f"of {group}, so it would stand on both sides; split by specimen"
+            )
+    return groups
+
+
+def split_specimens(
+    specimens: Iterable[str], config: SplitConfig, groups: Mapping[str, str] | None = None
+) -> dict[str, list[str]]:
+    """Return the sorted names of the specimens of each part.
+
+    Parameters
+    ----------
+    specimens : names
+    config : of the split
+    groups : what specimens belong to that must not be divided either, as `group_specimens` returns it
+    """
     parts: dict[str, list[str]] = {part: [] for part in PARTS}
     for specimen in sorted(set(specimens)):
-        parts[part_of(specimen, config)].append(specimen)
+        parts[part_of((groups or {}).get(specimen, specimen), config)].append(specimen)
     return parts
 
 

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from edge.bundle import Normalisation
 from hw.clock import Clock, SystemClock
 from training import metrics
-from training.loss import loss, split_outputs
+from training.heads import answers
+from training.loss import recipe_loss, split_answers
 from training.recipe import Recipe
 from training.run import normalised
 from training.schedule import rate
@@ -89,8 +90,7 @@ class FocusTask(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
         images, offsets_um = batch
-        recipe = self.recipe
-        value = loss(self(images), offsets_um / recipe.scale_um, recipe.loss, recipe.scale_um, self.progress)
+        value = recipe_loss(self(images), offsets_um, self.recipe, self.progress)
         self.log("loss", value, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
         return value
 
@@ -111,7 +111,7 @@ class FocusTask(pl.LightningModule):
         offsets_um = torch.cat([offsets for offsets, _ in self._validated])
         outputs = torch.cat([outputs for _, outputs in self._validated])
         self._validated.clear()
-        predicted, log_sigmas = split_outputs(outputs)
+        predicted, log_sigmas = split_answers(answers(outputs, self.recipe))
         predicted_um = predicted * self.recipe.scale_um
         figures = metrics.figures(offsets_um.numpy(), predicted_um.numpy(), self.um_per_step, self.dof_um)
         for name in ("mae_um", "mae_steps", "median_um", "bias_um", "sign_error_rate"):

@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from edge.focusers import Focuser
     from hw.rig import Rig
 
-__all__ = ["MethodName", "Parts", "finite", "open_parts", "show_figures", "show_progress", "write_json"]
+__all__ = [
+    "MethodName",
+    "Parts",
+    "finite",
+    "finite_or_none",
+    "open_parts",
+    "show_figures",
+    "show_progress",
+    "write_json",
+]
 
 
 class MethodName(StrEnum):
@@ -33,6 +42,11 @@ def finite(value: float) -> float:
     if not math.isfinite(value):
         raise typer.BadParameter(f"{value} is not a finite number")
     return value
+
+
+def finite_or_none(value: float | None) -> float | None:
+    """Refuse an option that was given and is no number or has no end."""
+    return None if value is None else finite(value)
 
 
 @dataclass(frozen=True)

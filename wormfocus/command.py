@@ -20,6 +20,7 @@ __all__ = ["main"]
 _EXTRAS = {
     "torch": "train",
     "lightning": "train",
+    "scipy": "train",
     "timm": "train",
     "litert_torch": "export",
     "ai_edge_quantizer": "export",

@@ -8,6 +8,7 @@ import typer
 
 from wormfocus.application import app
 from wormfocus.autofocus import write_json
+from wormfocus.repeat import command_line
 
 if TYPE_CHECKING:
     from training.run import Run
@@ -25,6 +26,7 @@ class Part(StrEnum):
 
 @app.command("evaluate")
 def evaluate(
+    context: typer.Context,
     stacks: Annotated[list[Path], typer.Option(help="Folder of OME-TIFF stacks; may be given again.")],
     bundle: Annotated[str | None, typer.Option(help="Bundle to judge: a path or a shipped name.")] = None,
     run: Annotated[
@@ -35,20 +37,31 @@ def evaluate(
         typer.Option(help="Default: test on the stacks that --run was trained on, all on others."),
     ] = None,
     rig: Annotated[str | None, typer.Option(help="Rig whose steps and depth of field are used.")] = None,
-    seen: Annotated[bool, typer.Option(help="Allow specimens that were learnt from.")] = False,
-    full: Annotated[bool, typer.Option(help="Show whole frames too, as a group of their own.")] = False,
+    seen: Annotated[bool, typer.Option("--seen", help="Allow specimens that were learnt from.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Show whole frames too, as a group of their own.")
+    ] = False,
+    field: Annotated[
+        list[float] | None,
+        typer.Option(min=1e-6, help="Show windows of this width too, um, shrunk; may be given again."),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder for a report with plots and the worst frames.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
 ) -> None:
     """Compare predictions with labels on every plane of the stacks."""
     from rich.progress import track
 
     from edge.bundle import load_bundle
-    from hw.config import load_rig
     from hw.errors import ConfigError, StackError
-    from training.evaluate import evaluate as compare
-    from training.evaluate import judge_of_bundle, judge_of_run
+    from training.assessment import Assessment, Circumstances, circumstances_in_json
+    from training.candidate import candidate_of_bundle, candidate_of_run, common_scale
+    from training.evaluate import figures_of, judge_stacks
     from training.labelled import collect, fingerprint
     from training.metrics import in_words
+    from training.report import write_report
     from training.run import load_run
 
     if bundle is None and run is None:
@@ -68,37 +81,54 @@ def evaluate(
             f"bundle '{loaded.card.name}' was trained on these stacks, so figures would flatter; give other "
             "stacks, its run with '--run RUN --split test', or allow it with '--seen'"
         )
-    if rig is not None:
-        chosen = load_rig(rig)
-        um_per_step, dof_um = chosen.axis.um_per_step, chosen.optics.dof_um
-    elif trained:
-        um_per_step, dof_um = trained.record.um_per_step, trained.record.optics.dof_um
-    else:
-        assert loaded is not None
-        um_per_step, dof_um = load_rig(loaded.card.rig).axis.um_per_step, loaded.card.optics.dof_um
     if loaded:
-        judge = judge_of_bundle(loaded)
+        candidate = candidate_of_bundle(loaded, trained)
     else:
         assert trained is not None
-        judge = judge_of_run(trained)
-    figures = compare(
-        judge,
+        candidate = candidate_of_run(trained)
+    scale = common_scale([candidate], labelled, rig)
+    frames, answers = judge_stacks(
+        {candidate.name: candidate.judge},
         track(labelled, "evaluating", transient=True),
-        um_per_step,
-        dof_um,
         only=trained.split[split] if trained and split is not Part.all else None,
-        never=_used(trained, split) if trained and not seen else (),
+        never={f"{candidate.kind} '{candidate.name}'": _used(trained, split)} if trained and not seen else {},
         full=full,
+        fields_um=field or (),
+        tell=typer.echo,
     )
+    given = answers[candidate.name]
+    figures = figures_of(frames, given, scale.um_per_step, scale.dof_um, seed=seed)
     typer.echo(f"{figures['specimens']} specimens ({split}): {in_words(figures)}")
     for kind, groups in figures["groups"].items():
-        for name, group in groups.items():
-            typer.echo(f"  {kind} {name}: {in_words(group)}")
+        # In the JSON and the report; hundreds of lines here would hide the others.
+        if kind != "specimen":
+            for name, group in groups.items():
+                typer.echo(f"  {kind} {name}: {in_words(group)}")
+    circumstances = Circumstances(
+        command_line(context), split.value, data, scale, seed, _notes(trained is not None, seen)
+    )
+    if report is not None:
+        written = write_report(report, [Assessment(candidate, given, figures)], frames, [], circumstances)
+        typer.echo(f"report: {written}")
     if json_file is not None:
-        write_json(json_file, {"split": str(split), **figures})
+        cost = {
+            "multiply_adds": candidate.cost.multiply_adds,
+            "parameters": candidate.cost.parameters,
+        }
+        provenance = circumstances_in_json(circumstances) | {"facts": candidate.facts}
+        write_json(json_file, {"split": split.value, **figures, **cost, "provenance": provenance})
 
 
 def _used(run: "Run", part: Part) -> frozenset[str]:
     """Specimens that a run learnt from, or chose its weights by."""
     parts = ["train"] if part is Part.validation else ["train", "validation"]
     return frozenset(name for used in parts for name in run.split[used])
+
+
+def _notes(knows_specimens: bool, seen: bool) -> tuple[str, ...]:
+    """Say what a reader of the figures must know."""
+    if seen:
+        return ("Specimens that were learnt from are allowed (--seen): the figures flatter.",)
+    if not knows_specimens:
+        return ("The bundle does not list its specimens: that none of these was learnt from is not checked.",)
+    return ()

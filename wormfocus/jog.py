@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wormfocus.application import app
-from wormfocus.autofocus import finite
+from wormfocus.autofocus import finite_or_none
 
 if TYPE_CHECKING:
     from hw.axis import MotorAxis
@@ -18,24 +18,20 @@ __all__ = ["jog_once", "position_line", "rest"]
 POLL_S = 0.01
 
 
-def _finite_or_none(value: float | None) -> float | None:
-    return None if value is None else finite(value)
-
-
 @app.command("jog")
 def jog(
     rig: Annotated[str, typer.Option(help="Rig file, or the name of a shipped rig.")],
     by: Annotated[int | None, typer.Option(help="Move by so many steps, signed.")] = None,
     by_um: Annotated[
-        float | None, typer.Option(callback=_finite_or_none, help="Move by so many um, signed.")
+        float | None, typer.Option(callback=finite_or_none, help="Move by so many um, signed.")
     ] = None,
     to: Annotated[
-        float | None, typer.Option(callback=_finite_or_none, help="Move to a lens position, steps.")
+        float | None, typer.Option(callback=finite_or_none, help="Move to a lens position, steps.")
     ] = None,
     home: Annotated[bool, typer.Option("--home", help="Home the axis; with an end stop, it moves.")] = False,
     confirm_position: Annotated[
         float | None,
-        typer.Option(callback=_finite_or_none, help="Say where the lens is now, steps; nothing moves."),
+        typer.Option(callback=finite_or_none, help="Say where the lens is now, steps; nothing moves."),
     ] = None,
     unhomed: Annotated[
         bool, typer.Option("--unhomed", help="Move also when the position is not known, slowly.")

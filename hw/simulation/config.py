@@ -283,6 +283,14 @@ class SimulatedAxisConfig(Section):
         description="Sideways shake of the worm in the image while the motor turns or settles, um RMS along "
         "x and along y."
     )
+    inverted: bool = Field(False, description="Whether a DIR level that asks for up really turns down.")
+    um_per_step: PositiveSpread | None = Field(
+        None, description="True lens travel per motor step, um; what the rig file's `axis` says when absent."
+    )
+    settle_s: NonNegativeSpread | None = Field(
+        None,
+        description="True time after a move until the lens stands still, s; what `axis` says when absent.",
+    )
 
 
 class SimulationConfig(Section):

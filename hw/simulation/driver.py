@@ -25,7 +25,8 @@ class SimulatedStepDriver:
 
     Each pulse turns the motor by one step at the moment it is due; pulses that come faster than the motor's
     safe speed turn it by less. Pushed up, the lens sits at the motor's position; pushed down, `backlash`
-    above it. DIR set-up time and pulse width are kept, as a real driver needs them.
+    above it. DIR set-up time and pulse width are kept, as a real driver needs them. With `inverted`, it turns
+    the other way than DIR asks for.
 
     Parameters
     ----------
@@ -56,6 +57,7 @@ class SimulatedStepDriver:
         self._shortest_safe_s = 1 / draw(rng, truth.safe_speed_steps_s)
         self._mean_missed = draw(rng, truth.missed_share)
         self._missed_share = 0.0
+        self._inverted = truth.inverted
         self._motor = start_steps
         self._times = [-math.inf]
         self._lenses = [start_steps]
@@ -130,7 +132,7 @@ class SimulatedStepDriver:
         else:
             self._missed_share = 0.0
         self._last_s = t
-        self._motor += (1 - self._missed_share) * (1 if self._forward else -1)
+        self._motor += (1 - self._missed_share) * (1 if self._forward != self._inverted else -1)
         lens = min(max(self._lenses[-1], self._motor), self._motor + self._backlash)
         self._times.append(t)
         self._lenses.append(lens)

@@ -4,9 +4,11 @@ from typing import Annotated
 
 from pydantic import Discriminator, Tag
 
+from hw.simulation.beads_config import BeadsConfig
 from hw.simulation.config import SimulationConfig
 from hw.simulation.slide_config import SlideConfig
 from hw.simulation.slit_config import SlitLaserConfig
+from hw.simulation.yeast_config import YeastConfig
 
 __all__ = ["SimulationSection"]
 
@@ -20,6 +22,8 @@ def _specimen(value: object) -> str:
 SimulationSection = Annotated[
     Annotated[SimulationConfig, Tag("worm")]
     | Annotated[SlideConfig, Tag("slide")]
-    | Annotated[SlitLaserConfig, Tag("slit_laser")],
+    | Annotated[SlitLaserConfig, Tag("slit_laser")]
+    | Annotated[BeadsConfig, Tag("beads")]
+    | Annotated[YeastConfig, Tag("yeast")],
     Discriminator(_specimen),
 ]

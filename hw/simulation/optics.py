@@ -34,7 +34,7 @@ from numpy.typing import NDArray
 from hw.errors import ConfigError
 from hw.simulation.config import SimulatedOpticsConfig, draw
 
-__all__ = ["Band", "ExitWave", "Lens", "Slice", "propagate"]
+__all__ = ["Band", "ExitWave", "Lens", "Slice", "fourier", "propagate"]
 
 SPHERICAL_REFERENCE_UM = 0.55
 # Grid sizes for which pupils and propagation kernels are kept: a worm's window changes its size as it crawls.
@@ -171,6 +171,11 @@ class Lens:
         points = self._points_at(defocus_um)
         intensity = np.empty((height, width, 3), np.float32)
         for number, band in enumerate(self.bands):
+            if (twin := self._same_light(wave, number)) is not None:
+                np.multiply(
+                    intensity[..., twin], band.gain / self.bands[twin].gain, out=intensity[..., number]
+                )
+                continue
             pupil = self._pupil(band.wavelength_um, wave.shape)
             corners = self._corners(band.wavelength_um, wave.shape, wave.pad, points)
             rows, columns = pupil.axial.shape
@@ -197,6 +202,16 @@ class Lens:
         """Half-width in um that light from a point can reach at a defocus, for margins of windows."""
         largest = max(abs(defocus_um - band.shift_um) for band in self.bands)
         return self.na * (1 + self.coherence) * largest + 4 * self.bands[0].wavelength_um / self.na
+
+    def _same_light(self, wave: ExitWave, number: int) -> int | None:
+        """Find an earlier band with the same wave and focus, as of one colour: it is rendered once."""
+        band = self.bands[number]
+        for earlier in range(number):
+            other = self.bands[earlier]
+            same = (other.wavelength_um, other.shift_um) == (band.wavelength_um, band.shift_um)
+            if same and wave.spectra[earlier] is wave.spectra[number]:
+                return earlier
+        return None
 
     def _points_at(self, defocus_um: float) -> int:
         # Rounded to fours, so that few patterns need to be kept.
@@ -281,6 +296,11 @@ def _free_space(
 def _frequencies(shape: tuple[int, int], grid_um: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     down, across = (np.asarray(np.fft.fftfreq(size, grid_um), np.float64) for size in shape)
     return down[:, None], across[None, :]
+
+
+def fourier(wave: NDArray[np.complex64], *, inverse: bool = False) -> NDArray[np.complex64]:
+    """Transform (H, W) complex64, or transform it back; zero frequency first."""
+    return _fft(wave, cv2.DFT_INVERSE | cv2.DFT_SCALE if inverse else 0)
 
 
 def _fft(wave: NDArray[np.complex64], flags: int = 0) -> NDArray[np.complex64]:

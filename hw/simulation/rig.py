@@ -6,6 +6,7 @@ from hw.clock import VirtualClock
 from hw.config import RigConfig
 from hw.errors import ConfigError
 from hw.rig import AxisAlone, Rig
+from hw.simulation.beads_config import BeadsConfig
 from hw.simulation.camera import SimulatedCamera
 from hw.simulation.config import SimulationConfig, draw
 from hw.simulation.families import SimulationSection
@@ -16,6 +17,7 @@ from hw.simulation.slit_config import SlitLaserConfig
 from hw.simulation.slit_laser import BeadSample, LaserSample
 from hw.simulation.stage import SimulatedAxis
 from hw.simulation.view import FieldOfView, IdealView
+from hw.simulation.yeast_config import YeastConfig
 
 __all__ = ["open_simulated_axis", "open_simulated_rig", "sample_of", "simulation_section", "worm_section"]
 
@@ -61,6 +63,14 @@ def sample_of(rig: RigConfig, *, seed: int) -> Sample | None:
         The rig is not simulated.
     """
     section = simulation_section(rig)
+    if isinstance(section, BeadsConfig):
+        from hw.simulation.beads import BeadSlide
+
+        return BeadSlide(rig, section, seed)
+    if isinstance(section, YeastConfig):
+        from hw.simulation.yeast import YeastChamber
+
+        return YeastChamber(rig, section, seed)
     if isinstance(section, SlideConfig):
         from hw.simulation.slide import Slide
 
@@ -116,4 +126,5 @@ def open_simulated_rig(rig: RigConfig, *, seed: int) -> Rig:
     focus_um = float(axis_stream.choice([-1.0, 1.0])) * start_um - scene.plane_um(0.0)
     view = FieldOfView(rig, simulation, scene, axis, focus_um, shake_stream)
     camera = SimulatedCamera(rig.camera, clock, axis, scene.sensor, view.expose)
-    return Rig(rig, clock, camera, axis, notice="SIMULATED", ideal=IdealView(scene, axis, focus_um))
+    ideal = IdealView(scene, axis, focus_um)
+    return Rig(rig, clock, camera, axis, notice="SIMULATED", ideal=ideal, raise_specimen=scene.raise_specimen)

@@ -69,9 +69,13 @@ class SampleView:
     def expose(self, start: float, end: float) -> NDArray[np.uint8]:
         """Expose a frame from `start` to `end`, seconds; (H, W, 3) uint8 RGB, all of it as at the middle."""
         middle = (start + end) / 2
-        lens_um = self._axis.true_position_at(middle) * self._axis.um_per_step - self._zero_um
+        lens_um = self._axis.true_um_at(middle) - self._zero_um
         intensity = self._sample.intensity(middle, self._place_um(middle), lens_um)
         return self._sample.sensor.develop(intensity, 1, binned=False)
+
+    def raise_specimen(self, by_um: float) -> None:
+        """Put a spacer under the sample, or take it out again (negative)."""
+        self._zero_um += by_um
 
     def plane_um(self, t: float) -> float:
         """Lens position in um that focuses the sample in the middle of the field by geometrical optics."""
@@ -84,7 +88,7 @@ class SampleView:
 
     def lens_error_um(self, t: float) -> float:
         """How far the lens really is from where the axis believes it at time `t`, um."""
-        return (self._axis.true_position_at(t) - self._axis.position_at(t)) * self._axis.um_per_step
+        return self._axis.lens_error_um(t)
 
     def render(self, t: float, lens_um: float) -> NDArray[np.float32]:
         """Noise-free (H, W, 3) image at time `t` for a lens position in um; the empty field is 1."""
@@ -137,7 +141,15 @@ def open_sample_rig(
     view = SampleView(sample, axis, stage, zero_um)
     camera = SimulatedCamera(rig.camera, clock, axis, sample.sensor, view.expose)
     opened = Rig(rig, clock, camera, axis, notice="SIMULATED", ideal=view, stage=stage)
+    views = [view]
     if rig.imaging is not None and imaged is not None:
         seen = SampleView(imaged, axis, stage, zero_um)
+        views.append(seen)
         opened.imaging = SimulatedCamera(rig.imaging.camera, clock, axis, imaged.sensor, seen.expose)
+
+    def raise_specimen(by_um: float) -> None:
+        for one in views:
+            one.raise_specimen(by_um)
+
+    opened.raise_specimen = raise_specimen
     return opened

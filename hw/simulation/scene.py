@@ -71,6 +71,7 @@ class Scene:
         self.crawl = Crawl(simulation.worm, streams[1])
         self.body = Body(simulation.worm, streams[2], self.crawl.length_um)
         self.plate = Plate.drawn(simulation.plate, streams[3])
+        self._raised_um = 0.0
         width, height = (-(-size // self.grid_px) for size in extent_px)
         self.field = Region(-(width // 2), -(height // 2), width, height)
         self.surface = make_surface(
@@ -90,10 +91,14 @@ class Scene:
 
         Relative to where the mid-height of a worm in the middle of the field lies at time 0. The mid-height,
         half a diameter above the plate's surface, is the specimen's top slice, from which defocus counts.
-        The tilt, drift and sway of the plate under the worm's centre are all that moves it.
+        The tilt, drift and sway of the plate under the worm's centre move it, and a spacer; nothing else.
         """
         x, y = self.crawl.posture(t).centre_um
-        return self.plate.height_um(x, y, t)
+        return self.plate.height_um(x, y, t) + self._raised_um
+
+    def raise_specimen(self, by_um: float) -> None:
+        """Put a spacer under the plate, or take it out again (negative)."""
+        self._raised_um += by_um
 
     def blur_margin(self, defocus_um: float) -> int:
         """Grid points to add around a region before rendering it at a defocus."""

@@ -83,8 +83,7 @@ class FieldOfView:
         return frame
 
     def _defocus_um(self, t: float) -> float:
-        lens_um = self._axis.true_position_at(t) * self._axis.um_per_step
-        return lens_um - self._focus_um - self._scene.plane_um(t)
+        return self._axis.true_um_at(t) - self._focus_um - self._scene.plane_um(t)
 
     def _integrate(self, shown: Region, margin: int, start: float, end: float) -> NDArray[np.float32]:
         """Average the intensity in a region over an exposure, in as many instants as the motion asks for."""
@@ -101,7 +100,7 @@ class FieldOfView:
         total = np.zeros((shown.height, shown.width, 3), np.float32)
         for t in instants:
             shake = (0.0, 0.0)
-            if self._axis.moving_during(float(t), float(t)):
+            if self._axis.shaking_at(float(t)):
                 x, y = self._rng.normal(0, self._shake_um, 2)
                 shake = (float(x), float(y))
             wave = scene.lens.exit_wave(scene.slices(outer, float(t), shift_um=shake))
@@ -161,7 +160,7 @@ class IdealView:
 
     def lens_error_um(self, t: float) -> float:
         """How far the lens really is from where the axis believes it at time `t`, um."""
-        return (self._axis.true_position_at(t) - self._axis.position_at(t)) * self._axis.um_per_step
+        return self._axis.lens_error_um(t)
 
     def render(self, t: float, lens_um: float) -> NDArray[np.float32]:
         """Noise-free (H, W, 3) image of the worm at time `t` for a lens position in um; the field is 1."""

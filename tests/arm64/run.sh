@@ -4,7 +4,7 @@
 #   run.sh [SUITE]        bookworm (Python 3.11, default) or trixie (3.13)
 #
 #   ARM64_WORK     folder for downloads and roots (default .arm64 in the clone; about 1.5 GB)
-#   ARM64_DEMO_S   length of the demo in seconds of its virtual time (default 5: hours by emulation; 0: leave it out)
+#   ARM64_DEMO_S   length of the demo in seconds of its virtual time (default 5: half an hour by emulation; 0: leave it out)
 #   ARM64_WHEELS   a wheelhouse made before (default: make one)
 #   ARM64_COMPILE  0: leave byte code out of the install, which takes most of its time by emulation
 #   PYTHON         interpreter with the packages of this clone (default .venv/bin/python)

@@ -50,7 +50,7 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_stack(path, ZStack(images, 50.0 - offsets, 3.1, f"worm_tracker_sim-{seed}", notes))
         write_label(path, Label(50.0, 0.0, "by hand", {}))
     if NAME not in networks.names():
-        networks.register(NAME)(lambda outputs, pretrained: small_network(outputs))
+        networks.register(NAME)(lambda wanted: small_network(wanted.outputs))
     recipe = Recipe(
         name="small",
         network=NAME,

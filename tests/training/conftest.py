@@ -17,8 +17,8 @@ SIDE_PX = 40
 
 
 @networks.register("tiny_for_tests")
-def _tiny(outputs: int, pretrained: bool) -> FocusNet:
-    return FocusNet(outputs, widths=(8, 8, 16), blocks=(1, 1))
+def _tiny(wanted: networks.Wanted) -> FocusNet:
+    return FocusNet(wanted.outputs, widths=(8, 8, 16), blocks=(1, 1))
 
 
 def write_fake_stack(folder: Path, seed: int, *, label: bool = True, specimen: str | None = None) -> Path:

@@ -5,8 +5,9 @@ import pytest
 import torch
 
 from hw.errors import ConfigError, StackError
-from training.evaluate import evaluate, judge_of_run
+from training.evaluate import evaluate
 from training.fit import train
+from training.judge import judge_of_run
 from training.labelled import collect
 from training.run import load_run, read_record
 

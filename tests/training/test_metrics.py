@@ -1,8 +1,17 @@
 import math
 
+import numpy as np
 import pytest
 
-from training.metrics import figures, grouped_figures, in_words, sigma_factor
+from training.metrics import (
+    figures,
+    grouped_figures,
+    in_words,
+    offset_bands,
+    sigma_factor,
+    sigma_figures,
+    thirds,
+)
 
 
 def test_figures_by_hand():
@@ -45,3 +54,42 @@ def test_shapes_that_differ_are_refused():
 def test_sigma_factor_makes_normalised_errors_unit():
     assert sigma_factor([0, 0], [10, -20], [5, 10]) == pytest.approx(2)
     assert sigma_factor([0, 0], [3, 4], [1, 1]) == pytest.approx(math.sqrt(12.5))
+
+
+def test_bands_are_signed_and_hold_each_frame_once():
+    found = offset_bands([-1000, -100, 0, 99, 110, 440, 900], dof_um=220)
+    assert list(found) == ["below -4", "-0.5 to 0.5", "0.5 to 1", "2 to 4", "4 and above"]
+    assert found["-0.5 to 0.5"].tolist() == [False, True, True, True, False, False, False]
+    assert sum(chosen.sum() for chosen in found.values()) == 7
+
+
+def test_thirds_are_thirds():
+    found = thirds(range(9))
+    assert [int(chosen.sum()) for chosen in found.values()] == [3, 3, 3]
+    assert list(found) == ["below 2.7", "2.7 to 5.3", "5.3 and above"]
+    assert [int(chosen.sum()) for chosen in thirds([5, 5, 5]).values()] == [3]
+
+
+def test_coverage_of_honest_and_of_overconfident_deviations():
+    random = np.random.default_rng(0)
+    sigmas = random.uniform(1, 50, 20_000)
+    errors = random.normal(0, sigmas)
+    honest = sigma_figures(np.zeros(20_000), errors, sigmas)
+    assert honest["coverage_68"] == pytest.approx(0.68, abs=0.01)
+    assert honest["coverage_95"] == pytest.approx(0.95, abs=0.005)
+    assert honest["factor"] == pytest.approx(1, abs=0.02)
+    bold = sigma_figures(np.zeros(20_000), errors, sigmas / 2)
+    assert bold["coverage_68"] == pytest.approx(0.381, abs=0.01)
+    assert sigma_figures([], [], [])["coverage_68"] is None
+    # One that gave no number knows that it knows nothing.
+    assert sigma_figures([100.0], [0.0], [math.inf])["coverage_95"] == 1
+
+
+def test_further_groups_and_deviations():
+    found = grouped_figures(
+        [50, 300], [60, 330], ["window"] * 2, 5, 200,
+        sigmas_um=[10, 10], more={"day": {"one": np.array([True, False])}},
+    )  # fmt: skip
+    assert found["groups"]["day"]["one"]["mae_um"] == 10
+    assert found["sigma"]["coverage_68"] == 0
+    assert found["groups"]["day"]["one"]["sigma"]["coverage_95"] == 1

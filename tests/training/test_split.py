@@ -1,9 +1,13 @@
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
+import pytest
 
+from hw.errors import StackError
+from training.labelled import LabelledStack
 from training.recipe import SplitConfig
-from training.split import part_of, rows_of, split_specimens
+from training.split import group_specimens, part_of, rows_of, split_specimens
 
 NAMES = [f"worm-{i}" for i in range(2000)]
 
@@ -28,3 +32,26 @@ def test_rows_of_one_specimen_stay_together():
     specimen_of_row = np.array([0, 1, 1, 2, 0], np.int32)
     assert rows_of(["a", "b", "c"], specimen_of_row, ["a", "c"]).tolist() == [0, 3, 4]
     assert rows_of(["a", "b", "c"], specimen_of_row, []).tolist() == []
+
+
+def test_no_plate_is_divided_where_the_split_is_by_plate():
+    stacks = [
+        LabelledStack(Path(f"{i}.ome.tif"), 0.0, f"worm-{i}", f"plate-{i // 10}", "2026-11-21")
+        for i in range(1000)
+    ]
+    config = SplitConfig(by="plate", validation=0.2, test=0.2)
+    parts = split_specimens(NAMES[:1000], config, group_specimens(stacks, config))
+    plates = {part: {int(name[5:]) // 10 for name in names} for part, names in parts.items()}
+    assert sum(map(len, plates.values())) == len(set.union(*plates.values())) == 100
+    assert all(len(parts[part]) == 10 * len(plates[part]) > 50 for part in parts)
+    assert group_specimens(stacks, SplitConfig()) == {}
+
+
+def test_a_split_by_what_nobody_noted_is_refused():
+    noted = LabelledStack(Path("a.ome.tif"), 0.0, "worm", "P1", "2026-11-21")
+    for other, by, reason in (
+        (LabelledStack(Path("b.ome.tif"), 0.0), "plate", "no manifest says this stack's plate"),
+        (LabelledStack(Path("b.ome.tif"), 0.0, "worm", "P1", "2026-11-22"), "day", "on both sides"),
+    ):
+        with pytest.raises(StackError, match=reason):
+            group_specimens([noted, other], SplitConfig(by=by))

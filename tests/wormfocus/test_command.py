@@ -12,6 +12,7 @@ from wormfocus import __version__
 from wormfocus.command import main
 
 COMMANDS = [
+    "dataset",
     "demo",
     "doctor",
     "evaluate",

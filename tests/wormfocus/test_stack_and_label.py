@@ -24,7 +24,7 @@ def test_record_label_and_look(recording, tmp_path, capsys):
     assert main([*arguments, "-n", "2", "--json", str(figures)]) == 0
     assert "REPLAYED" in capsys.readouterr().out
     assert main([*arguments, "--specimen", "ann"]) == 0
-    names = sorted(p.name for p in out.iterdir())
+    names = sorted(p.name for p in out.glob("*.ome.tif"))
     assert names == [f"replay_000{n}.ome.tif" for n in (1, 2, 3)], "numbers go on, nothing is replaced"
     assert [stack["planes"] for stack in json.loads(figures.read_text())["stacks"]] == [21, 21]
     np.testing.assert_array_equal(read_stack(out / names[0]).images, read_stack(recording).images)

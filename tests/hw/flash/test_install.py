@@ -292,12 +292,14 @@ def test_a_service_that_runs_what_is_installed_is_not_disturbed(pi, first, syste
     assert not [call for call in (tmp_path / "calls").read_text().splitlines() if call.startswith("restart")]
 
 
-def test_an_install_that_was_cut_off_is_done_again(pi, first):
+def test_an_install_that_was_cut_off_is_done_again(pi, tmp_path):
+    second = make_wheelhouse(tmp_path / "second", "2.0")
+    pi.install("--wheelhouse", second)
     release = pi.up / "opt/wormfocus" / pi.link("opt/wormfocus/current")
     (release / "complete").unlink()
     program = release / "bin/wormfocus"
     program.unlink()
-    pi.install("--wheelhouse", first)
+    pi.install("--wheelhouse", second)
     assert program.exists()
     assert (release / "complete").exists()
 
