@@ -173,7 +173,7 @@ def _card(
             "outputs": outputs,
             "trained_range_um": round_up(record.trained_range_um),
             "rig": recipe.rig,
-            "optics": TrainedOptics(**record.optics.model_dump()),
+            "optics": TrainedOptics(**record.optics.model_dump(include=set(TrainedOptics.model_fields))),
             "training": TrainingRecord(
                 recipe=recipe.name,
                 fingerprint=run.fingerprint,

@@ -1,7 +1,7 @@
 """The parts of a rig, put together from its file. A simulated rig is another set of parts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -63,6 +63,22 @@ class Rig(Closing):
     stage: XYStage | None = None
     imaging: Camera | None = None
     raise_specimen: Callable[[float], None] | None = None
+
+    def imaged(self) -> "Rig":
+        """Return this very rig as its imaging camera sees it, to record or focus with that one.
+
+        Raises
+        ------
+        ConfigError
+            It has none.
+        """
+        section = self.config.imaging
+        if self.imaging is None or section is None:
+            raise ConfigError(
+                f"rig '{self.config.name}' has no imaging camera; name one with a section 'imaging'"
+            )
+        config = self.config.model_copy(update={"optics": section.optics, "camera": section.camera})
+        return replace(self, config=config, camera=self.imaging)
 
     def close(self) -> None:
         """Release cameras, stage and axis; closing twice is fine."""

@@ -71,6 +71,7 @@ class ShuffledBatches:
     views: ViewsConfig
     seed: int
     epoch: int
+    orientations: int = 8
 
     def __len__(self) -> int:
         return self.samples // self.batch
@@ -79,7 +80,7 @@ class ShuffledBatches:
         random = np.random.default_rng([self.seed, 1, self.epoch])
         spec = self.data.spec
         # Rotations by a quarter turn need a square input; elsewhere half the orientations remain.
-        turns = 8 if spec.height_px == spec.width_px else 4
+        turns = self.orientations if spec.height_px == spec.width_px else min(4, self.orientations)
         order = self._order()
         for start in range(0, len(self) * self.batch, self.batch):
             rows = order[start : start + self.batch]

@@ -119,7 +119,14 @@ def with_new_statistics(run: Run, data: Prepared, rows: NDArray[np.int64]) -> Ru
         return None
     recipe = run.recipe
     batches = ShuffledBatches(
-        data, rows, recipe.batch, _BATCHES_FOR_STATISTICS * recipe.batch, recipe.views, recipe.seed, 0
+        data,
+        rows,
+        recipe.batch,
+        _BATCHES_FOR_STATISTICS * recipe.batch,
+        recipe.views,
+        recipe.seed,
+        0,
+        recipe.orientations,
     )
     network = copy.deepcopy(run.network)
     update_bn((normalised(images, run.record.normalisation) for images, _ in batches), network)

@@ -154,6 +154,7 @@ class _Data(pl.LightningDataModule):
             recipe.views,
             recipe.seed,
             epoch,
+            recipe.orientations,
         )
 
     def val_dataloader(self) -> Iterable[Any]:

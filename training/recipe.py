@@ -135,6 +135,11 @@ class Recipe(Section):
     jitter_px: Annotated[int, Field(ge=0, le=255)] = Field(
         8, description="Largest shift of a window in augmentation, pixels of the input."
     )
+    orientations: Literal[1, 4, 8] = Field(
+        8,
+        description="Of a window that are shown in augmentation: as it is; mirrored in both directions too; "
+        "turned by a quarter too. What has a direction of its own, as the image of a slit, must keep it.",
+    )
     split: SplitConfig = SplitConfig()
     loss: LossConfig = LossConfig()
     samples: Count = Field(description="Images seen in the whole run.")

@@ -92,7 +92,7 @@ class BeadImages:
         middles = np.stack([rng.uniform(0.1, 0.9, count) * width, rng.uniform(0.1, 0.9, count) * height], 1)
         x, y = np.arange(width)[None, :], np.arange(height)[:, None]
         self._radii = [
-            (np.hypot(x - cx, y - cy) * (um_per_px / RADIUS_STEP_UM)).astype(np.int32) for cx, cy in middles
+            (np.hypot(x - cx, y - cy) * (um_per_px / RADIUS_STEP_UM)).astype(np.intp) for cx, cy in middles
         ]
         self._shape = (height, width)
 
@@ -106,5 +106,7 @@ class BeadImages:
         """
         light = np.full(self._shape, self._background, np.float32)
         for radii, height, brightness in zip(self._radii, self._heights_um, self._brightness, strict=True):
-            light += np.float32(brightness) * spread.profile(defocus_um - height)[radii]
+            profile = np.float32(brightness) * spread.profile(defocus_um - height)
+            # Three times as fast as indexing; no radius lies outside.
+            light += np.take(profile, radii, mode="clip")
         return light

@@ -1,5 +1,6 @@
 """A monochrome sensor behind the seam of RGB frames: three equal channels."""
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,4 +30,5 @@ class GreySensor(Sensor):
         grey = intensity[..., :1]
         if self._follows_peak:
             grey = grey / np.float32(max(float(grey.max()), 1e-30))
-        return np.repeat(super().develop(grey, grid_px, binned=binned), 3, axis=2)
+        one = super().develop(grey, grid_px, binned=binned)
+        return np.asarray(cv2.merge((one, one, one)), np.uint8)

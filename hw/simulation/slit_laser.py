@@ -56,7 +56,7 @@ class LaserSample(_OnPlate):
     def intensity(self, t: float, place_um: tuple[float, float], lens_um: float) -> NDArray[np.float32]:
         """Noise-free image (H, W, 3) of the reflected beam; the whole beam has power 1."""
         light = self._beam.image(t, lens_um - self.plane_um(t, place_um))
-        return np.repeat(light[..., None], 3, axis=2)
+        return np.broadcast_to(light[..., None], (*light.shape, 3))
 
 
 class BeadSample(_OnPlate):
@@ -103,4 +103,4 @@ class BeadSample(_OnPlate):
             rng = np.random.default_rng([self._seed, BEADS, *well])
             self._beads[well] = BeadImages(self._config, self._um_per_px, self._size, rng)
         light = self._beads[well].image(self._spread, lens_um - self.plane_um(t, place_um))
-        return np.repeat(light[..., None], 3, axis=2)
+        return np.broadcast_to(light[..., None], (*light.shape, 3))

@@ -86,3 +86,15 @@ def test_full_frames_have_the_cameras_size() -> None:
     stack, _ = simulate_stack(small, StackPlan(planes=1, range_um=100, window_um=None, binned=False), 3)
     assert stack.images.shape == (1, 600, 800, 3)
     assert stack.um_per_px == pytest.approx(1.55)
+
+
+def test_a_slit_lasers_stack_is_grey_shows_the_middle_and_knows_its_focus() -> None:
+    rig = load_rig("slit_laser_sim")
+    stack, label = simulate_stack(rig, StackPlan(planes=20, range_um=10, window_um=33.6, binned=False), 8)
+    assert stack.images.shape == (20, 96, 96)
+    assert label.method == "known by construction"
+    offsets = np.sort(label.focus_um - stack.positions_um)
+    assert np.all(np.floor(offsets + 10) == np.arange(20))
+    # Peak over power: its aberrations make the beam tightest a little below focus.
+    tight = stack.images.max(axis=(1, 2)) / stack.images.sum(axis=(1, 2), dtype=np.float64)
+    assert abs(label.focus_um - stack.positions_um[tight.argmax()]) < 4

@@ -82,3 +82,19 @@ def test_fixed_batches_are_not_augmented(data):
     assert np.array_equal(images[0].permute(1, 2, 0).numpy(), data.centred(5))
     assert offsets_um.tolist() == data.offsets_um[[5, 3]].tolist()
     assert rest.shape == (1, 3, 32, 32)
+
+
+@pytest.mark.parametrize(("orientations", "turns"), [(1, {0}), (4, {0, 1, 2, 3}), (8, set(range(8)))])
+def test_a_recipe_says_in_which_orientations_windows_are_shown(data, orientations, turns):
+    rows = np.flatnonzero(data.views == 1)[:1]
+    stored = data.centred(int(rows[0]))
+    # One whole frame, which is not shifted, again and again.
+    batches = ShuffledBatches(data, rows, 16, 128, ViewsConfig(window=1, full=1), 0, 0, orientations)
+    batches.__dict__["_order"] = lambda: np.repeat(rows, 128)
+    known = {turned(stored, turn).tobytes(): turn for turn in range(8)}
+    seen = {
+        known[np.ascontiguousarray(image).tobytes()]
+        for images, _ in batches
+        for image in images.permute(0, 2, 3, 1).numpy()
+    }
+    assert seen == turns
