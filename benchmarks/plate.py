@@ -66,7 +66,7 @@ def one_case(name: str, snake: str, seed: int, folder: Path, dwell_s: float) -> 
     wells = row.pop("by_well")
     row["offsets_um"] = {well["well"]: well["offset_um"] for well in wells}
     row["true_offsets_um"] = {well["well"]: well["true_offset_um"] for well in wells}
-    return {"case": name, "command": shlex.join(["wormfocus", *arguments]), **row}
+    return {"case": name, **row}
 
 
 def digests(name: str) -> list[str]:
@@ -115,6 +115,8 @@ def main() -> None:
                 rows.append(one_case(name, snake, seed, options.folder, options.dwell_s))
                 if options.json:
                     save(options.json, rows)
+    if options.json:
+        save(options.json, rows)
     rows.sort(key=order)
     print("| method | snake | seed | focused | measured | std, um | mean, um | true std | frames | paper 4 |")
     print("|---|---|---|---|---|---|---|---|---|---|")
