@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 SPACER_UM = 500.0
-SEEDS = {"sound": 8, "loses-at-speed": 5, "loses-always": 2, "network": 2, "crawling": 2, "no-colour": 2}
+SEEDS = {"sound": 8, "loses-at-speed": 5, "loses-always": 3, "network": 4, "crawling": 4, "no-colour": 3}
 
 
 def main() -> None:

@@ -30,6 +30,8 @@ EXPOSURES_MS = (6, 12, 18, 24)
 CENTRE_UM, SPAN_UM, STEP_UM = 55.0, 240.0, 7.5
 BEAD_NUMBERS = (2, 3, 4, 6, 8, 12)
 DRAWS = 12
+# How stacks are taken together, and one in how many of their planes.
+WAYS = (("pooled", 1), ("alone", 1), ("pooled", 4), ("alone", 4), ("among finer", 4))
 # Paper 5's actuator repeats to this; it asks for errors below it.
 REPEATABILITY_UM = 7.5
 
@@ -128,6 +130,10 @@ def rows_of(paths: Sequence[Path], how: str, every: int = 1) -> list[dict[str, A
     loaded = {path.stem: load(path, every) for path in paths}
     features = [each for each, _ in loaded.values()]
     groups = [features] if how == "pooled" else [[each] for each in features]
+    if how == "among finer":
+        # Each with every so many of its planes, and the others with all of theirs.
+        whole = {path.stem: load(path)[0] for path in paths}
+        groups = [[each, *(w for n, w in whole.items() if n != each.name)] for each in features]
     rows = []
     for group in groups:
         try:
@@ -137,8 +143,14 @@ def rows_of(paths: Sequence[Path], how: str, every: int = 1) -> list[dict[str, A
                 {"stack": each.name, "how": how, "every": every, "refused": str(error)} for each in group
             ]
             continue
-        rows += [{"stack": r.name, "how": how, "every": every, "refused": r.reason} for r in survey.refused]
-        for plane in survey.planes:
+        # The others among which one is are there for their profile only.
+        asked = {each.name for each in (group[:1] if how == "among finer" else group)}
+        rows += [
+            {"stack": refused.name, "how": how, "every": every, "refused": refused.reason}
+            for refused in survey.refused
+            if refused.name in asked
+        ]
+        for plane in (found for found in survey.planes if found.name in asked):
             truth = loaded[plane.name][1]
             row = {
                 "stack": plane.name,
@@ -226,7 +238,7 @@ def main() -> None:
     }
     rows = []
     for seed in range(options.sets):
-        for how, every in (("pooled", 1), ("alone", 1), ("pooled", 4), ("alone", 4)):
+        for how, every in WAYS:
             for row in rows_of(of_set[seed], how, every):
                 exposure = float(row["stack"].rsplit("-", 1)[1].removesuffix("ms"))
                 rows.append({"set": seed, "exposure_ms": exposure, **row})
@@ -240,7 +252,7 @@ def main() -> None:
             "by_set": summary(chosen, "set"),
             "all": summary(chosen, "how"),
         }
-        for how, every in (("pooled", 1), ("alone", 1), ("pooled", 4), ("alone", 4))
+        for how, every in WAYS
         if (chosen := [row for row in rows if (row["how"], row["every"]) == (how, every)])
     }
     tables["by number of beads, 12 ms"] = summary(few, "beads")

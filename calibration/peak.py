@@ -1,24 +1,34 @@
-"""The one maximum of a focus curve, found between its points, or a reasoned refusal.
+"""The one extreme of a focus curve, found between its points, or a reasoned refusal.
 
 A wrong label is worse than none, so a curve has a peak only when it has one clear maximum that falls off on
-both sides within the range. In particular, measures of contrast have a *minimum* at the focus of a pure phase
-object, between two lobes.
+both sides within the range. Measures of contrast have a *minimum* at the focus of a pure phase object,
+between two lobes: a curve with one is refused unless the caller knows that a minimum is to be found.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw.errors import StackError
 
-__all__ = ["SETTINGS", "NoFocusPeak", "Peak", "find_peak"]
+__all__ = ["SETTINGS", "Criterion", "NoFocusPeak", "Peak", "find_peak"]
+
+Criterion = Literal["max", "min", "auto"]
+"""Whether focus is a curve's maximum or its minimum; `auto` takes a minimum where there is no maximum."""
 
 MIN_PLANES = 5
 """Fewest planes that can be labelled: a parabola and something to judge it by."""
 
 FIT_DEPTH = 0.4
 """Fits take points down to this share of the curve's range below its highest, and no lower."""
+
+MAX_DEGREE = 4
+"""Highest degree of the polynomials: a skewed, flat top needs this, and noise makes more of any more."""
+
+GAUSSIAN_FWHM = 2 * (2 * np.log(2)) ** 0.5
+"""Full width at half maximum of a Gaussian of standard deviation 1."""
 
 MIN_FALL_NOISE = 6.0
 """The narrowest fit reaches as far as the curve falls by this many deviations of its noise."""
@@ -35,6 +45,10 @@ DIP_DEPTH = 0.4
 RIVAL_PROMINENCE = 0.3
 """A second maximum that stands out by this share of the range rivals the first."""
 
+MODEL_SHARE = 0.01
+"""What no fit knows, as a share of the peak's width: how far curves of recorded pixels peak from where the
+curve of a perfect camera does (benchmarks/results/labels.json, the share of errors within one sigma)."""
+
 MAX_ROUGHNESS = 1.0
 """Von Neumann's ratio above which a curve is noise: 2 for white noise, towards 0 for a smooth curve."""
 
@@ -45,6 +59,7 @@ SETTINGS = {
     "min_fall": MIN_FALL,
     "dip_depth": DIP_DEPTH,
     "rival_prominence": RIVAL_PROMINENCE,
+    "model_share": MODEL_SHARE,
     "max_roughness": MAX_ROUGHNESS,
 }
 """What `find_peak` works with, for the provenance of labels."""
@@ -56,25 +71,42 @@ class NoFocusPeak(StackError):
 
 @dataclass(frozen=True)
 class Peak:
-    """The maximum of a curve: position and standard deviation, in the unit of its positions."""
+    """The extreme of a curve, in the unit of its positions.
+
+    Attributes
+    ----------
+    position, sigma : where it is, and the standard deviation of that
+    width : full width at half maximum of the Gaussian with the curve's range for its height and the curvature
+        of the peak
+    criterion : `max` or `min`, what it is
+    """
 
     position: float
     sigma: float
+    width: float
+    criterion: Literal["max", "min"] = "max"
 
 
-def find_peak(positions: NDArray[np.float64], values: NDArray[np.float64]) -> Peak:
-    """Find the one maximum of a focus curve, between its points.
+def find_peak(
+    positions: NDArray[np.float64], values: NDArray[np.float64], criterion: Criterion = "max"
+) -> Peak:
+    """Find the one maximum or minimum of a focus curve, between its points.
 
-    Polynomials are fitted by least squares to ever more points around the highest: parabolas to three and
-    five, cubics to more, since focus curves are skewed. The widest fit that agrees with all narrower ones is
-    taken (Lepski's rule), so that a clean curve is followed closely and a noisy one averaged over. The
-    standard deviation holds the noise and, for what the model gets wrong, half the distance to the next
-    narrower fit.
+    Polynomials are fitted by least squares to ever more points around the highest: a parabola to three, a
+    cubic to five, quartics to more, since focus curves are skewed and flat-topped. The widest fit that agrees
+    with all narrower ones is taken (Lepski's rule), so that a clean curve is followed closely and a noisy one
+    averaged over. The standard deviation holds the noise, half the distance to the next narrower fit for what
+    the polynomial gets wrong, and a share of the width for what no fit knows.
+
+    A minimum is looked for between the two lobes on either side of it, as a maximum of the negative curve.
+    With `auto` it is looked for where there is no maximum to be trusted. Two layers, each with a maximum of
+    its own, have such a minimum between them too: `auto` is for specimens that are known to be thin.
 
     Parameters
     ----------
     positions : (Z,) in any order and unit
     values : (Z,) focus measures
+    criterion : what focus is on this curve
 
     Returns
     -------
@@ -87,6 +119,36 @@ def find_peak(positions: NDArray[np.float64], values: NDArray[np.float64]) -> Pe
         Too few planes, a flat or noisy curve, a minimum instead of a maximum, several comparable peaks, or
         a peak at the end of the range.
     """
+    if criterion == "max":
+        return _find_maximum(positions, values)
+    if criterion == "min":
+        return _find_minimum(positions, values)
+    try:
+        return _find_maximum(positions, values)
+    except NoFocusPeak as refusal:
+        try:
+            return _find_minimum(positions, values)
+        except NoFocusPeak:
+            raise refusal from None
+
+
+def _find_minimum(positions: NDArray[np.float64], values: NDArray[np.float64]) -> Peak:
+    order = np.argsort(positions, kind="stable")
+    z, v = positions[order], values[order]
+    if len(z) >= MIN_PLANES and np.isfinite(v).all():
+        # The deepest valley is the plane with the most to climb on its lower side.
+        left, right = np.maximum.accumulate(v), np.maximum.accumulate(v[::-1])[::-1]
+        valley = int((np.minimum(left, right) - v).argmax())
+        between = slice(int(v[: valley + 1].argmax()), valley + int(v[valley:].argmax()) + 1)
+        z, v = z[between], v[between]
+    try:
+        peak = _find_maximum(z, -v)
+    except NoFocusPeak as error:
+        raise NoFocusPeak(f"no minimum between two lobes: {error}") from None
+    return Peak(peak.position, peak.sigma, peak.width, "min")
+
+
+def _find_maximum(positions: NDArray[np.float64], values: NDArray[np.float64]) -> Peak:
     order = np.argsort(positions, kind="stable")
     z, v = positions[order], values[order]
     if len(z) < MIN_PLANES:
@@ -140,7 +202,7 @@ def _refuse_dip(z: NDArray[np.float64], v: NDArray[np.float64]) -> None:
     if v[: low + 1].max() - v[low] >= least and v[low:].max() - v[low] >= least:
         raise NoFocusPeak(
             f"the focus measure has a minimum at {z[low]:g} um and rises on both sides, as for a phase "
-            "object or two layers; no contrast measure can label it, leave it out"
+            "object or two layers; leave it out, or give --criterion min if it is one thin phase object"
         )
 
 
@@ -160,7 +222,7 @@ def _refuse_rivals(z: NDArray[np.float64], v: NDArray[np.float64], noise: float)
 
 def _refine(z: NDArray[np.float64], v: NDArray[np.float64], top: int, noise: float) -> Peak:
     """Return the maximum by the widest fit around `top` that agrees with all narrower ones."""
-    fits: list[tuple[float, float]] = []
+    fits: list[tuple[float, float, float]] = []
     smooth = _smooth(v)
     depth = FIT_DEPTH * float(np.ptp(smooth))
     for reach in range(1, len(z)):
@@ -172,24 +234,26 @@ def _refine(z: NDArray[np.float64], v: NDArray[np.float64], top: int, noise: flo
             continue
         if deepest and fits:
             break
-        fit = _maximum(z[window], v[window], 2 if reach < 3 else 3, noise)
+        fit = _maximum(z[window], v[window], min(reach + 1, MAX_DEGREE), noise)
         if fit is None:
             continue
-        if any(abs(fit[0] - position) > AGREEMENT * sigma for position, sigma in fits):
+        if any(abs(fit[0] - position) > AGREEMENT * sigma for position, sigma, _ in fits):
             break
         fits.append(fit)
     if not fits:
         raise NoFocusPeak(f"no maximum near {z[top]:g} um; the curve is too noisy, record it again")
-    position, sigma = fits[-1]
+    position, sigma, bend = fits[-1]
+    width = float(GAUSSIAN_FWHM * np.sqrt(np.ptp(smooth) / bend))
+    unknown = [MODEL_SHARE * width]
     if len(fits) > 1:
-        sigma = float(np.hypot(sigma, 0.5 * (position - fits[-2][0])))
-    return Peak(position, sigma)
+        unknown.append(0.5 * (position - fits[-2][0]))
+    return Peak(position, float(np.sqrt(sigma**2 + np.square(unknown).sum())), width)
 
 
 def _maximum(
     z: NDArray[np.float64], v: NDArray[np.float64], degree: int, noise: float
-) -> tuple[float, float] | None:
-    """Fit a polynomial and return its maximum within the points and the standard deviation of that.
+) -> tuple[float, float, float] | None:
+    """Fit a polynomial; return its maximum within the points, its standard deviation and its curvature.
 
     The deviation is that of the root of the derivative p'(x) = 0, by first-order propagation of the
     coefficients' covariance: var(x0) = g C g^T / p''(x0)^2, with g = d p'(x0) / d coefficients.
@@ -206,9 +270,9 @@ def _maximum(
     inside = [r for r in roots if x[0] <= r <= x[-1] and bend(r) < 0]
     if not inside:
         return None
-    position = inside[0]
+    position = max(inside, key=np.polynomial.Polynomial(coefficients))
     covariance = noise**2 * np.linalg.inv(design.T @ design)
     powers = np.arange(degree + 1)
     gradient = np.where(powers > 0, powers * position ** np.maximum(powers - 1, 0), 0.0)
     sigma = float(np.sqrt(gradient @ covariance @ gradient)) / abs(float(bend(position)))
-    return centre + scale * position, scale * sigma
+    return centre + scale * position, scale * sigma, abs(float(bend(position))) / scale**2

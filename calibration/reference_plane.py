@@ -53,7 +53,7 @@ class Pool:
 
     def at(self, distance_um: NDArray[np.float64], derivative: int = 0) -> NDArray[np.float64]:
         """Profile, or its derivative, at distances from the reference plane; beyond its ends as at them."""
-        ends = float(self.curve.knots[0]), float(self.curve.knots[-1])
+        ends = float(self.curve.knots[3]), float(self.curve.knots[-4])
         return self.curve.at(np.clip(distance_um + self.middle_um, *ends), derivative) / self.height
 
 

@@ -10,7 +10,13 @@ __all__ = ["SmoothCurve", "smooth_curve"]
 INTERVALS = 12
 """Pieces of the spline: a bell is followed well with fewer, and noise is not with so few."""
 
-STIFFNESSES = np.logspace(-4, 3, 22)
+PLACES = 24
+"""Points closer together than this part of their range count as one."""
+
+LEAST_FREEDOM = 0.5
+"""Places less freedoms of the curve that must be left to judge it by."""
+
+STIFFNESSES = np.logspace(-4, 5, 28)
 """Weights of the penalty that are tried, relative to that of the points."""
 
 
@@ -20,7 +26,7 @@ class SmoothCurve:
 
     Attributes
     ----------
-    knots, coefficients : of the spline
+    knots, coefficients : of the spline; it holds between the fourth knot and the fourth but last
     response : (K, N) what each coefficient changes by with each point's value
     """
 
@@ -45,29 +51,50 @@ class SmoothCurve:
 def smooth_curve(x: NDArray[np.float64], y: NDArray[np.float64]) -> SmoothCurve:
     """Fit a smooth curve, as stiff as generalized cross-validation says (Craven & Wahba 1979).
 
-    The stiffest is a parabola, so that few points do.
+    The stiffest is a parabola, so that few points do. Points next to each other count as one: they tell what
+    noise they have in common no better than one does, and cross-validation would take it for the curve.
 
     Parameters
     ----------
-    x, y : (N,) in any order, three or more places
+    x, y : (N,) in any order, at three or more places
     """
     from scipy.interpolate import BSpline
 
     low, high = float(x.min()), float(x.max())
-    inner = np.linspace(low, high, INTERVALS + 1)
-    knots = np.concatenate([np.full(3, low), inner, np.full(3, high)])
-    design = BSpline.design_matrix(x, knots, 3).toarray()
-    normal = design.T @ design
+    # Evenly spaced beyond the ends too: only then has a parabola no third differences.
+    piece = (high - low) / INTERVALS
+    knots = low + piece * np.arange(-3, INTERVALS + 4)
+    knots[3], knots[-4] = low, high
+    average = _places(x, (high - low) / PLACES)
+    weight = 1 / average.max(axis=1)
+    means = average @ y
+    design = BSpline.design_matrix(np.clip(average @ x, low, high), knots, 3).toarray()
+    weighted = design.T * weight
+    normal = weighted @ design
     differences = np.diff(np.eye(normal.shape[0]), 3, axis=0)
     penalty = differences.T @ differences
     best, least = None, np.inf
     for stiffness in STIFFNESSES * len(x) / INTERVALS:
-        response = np.linalg.solve(normal + stiffness * penalty, design.T)
-        freedom = len(x) - float(np.einsum("nk,kn->", design, response))
-        misfit = float(np.square(y - design @ (response @ y)).sum())
-        # With as many freedoms as points nothing is left to judge by.
-        score = misfit / freedom**2 if freedom > 0.5 else np.inf
-        if score < least or best is None:
+        response = np.linalg.solve(normal + stiffness * penalty, weighted)
+        freedom = len(means) - float(np.einsum("nk,kn->", design, response))
+        misfit = float(weight @ np.square(means - design @ (response @ means)))
+        # With as many freedoms as places nothing is left to judge by; the stiffest comes last.
+        score = misfit / freedom**2 if freedom > LEAST_FREEDOM else np.inf
+        if score < least or np.isinf(least):
             best, least = response, score
     assert best is not None
-    return SmoothCurve(knots, best @ y, best)
+    response = best @ average
+    return SmoothCurve(knots, response @ y, response)
+
+
+def _places(x: NDArray[np.float64], within: float) -> NDArray[np.float64]:
+    """Matrix (places, N) that averages the points of each place, no wider than `within`."""
+    order = np.argsort(x, kind="stable")
+    group, begin, groups = 0, x[order[0]], np.zeros(len(x), np.intp)
+    for index in order:
+        if x[index] - begin > within:
+            group, begin = group + 1, x[index]
+        groups[index] = group
+    members = np.eye(group + 1)[:, groups]
+    average: NDArray[np.float64] = members / members.sum(axis=1, keepdims=True)
+    return average

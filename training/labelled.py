@@ -55,15 +55,16 @@ def collect(folders: Sequence[Path], tell: Callable[[str], None]) -> list[Labell
     found: list[LabelledStack] = []
     measured, refused = 0, 0
     for path, listed in (found for folder in folders for found in _listed(folder)):
-        label = read_label(path)
-        if label is None:
-            try:
+        measuring = False
+        try:
+            label = read_label(path)
+            if measuring := label is None:
                 label = label_stack(read_stack(path))
-            except NoFocusPeak as error:
-                refused += 1
-                tell(f"left out {path}: {error}")
-                continue
-            measured += 1
+        except NoFocusPeak as error:
+            refused += measuring
+            tell(f"left out {path}: {error}")
+            continue
+        measured += measuring
         if listed is None:
             found.append(LabelledStack(path, label.focus_um))
         else:

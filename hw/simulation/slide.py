@@ -10,6 +10,7 @@ What is simplified, beside the optics of `hw.simulation.slide_transfer`:
 """
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -29,6 +30,7 @@ MARGIN_UM = 14.0
 RELIEF_STEP_PX = 8
 """The relief is smooth: it is computed this far apart and interpolated."""
 FIELDS_KEPT = 2
+FLATS_KEPT = 16
 
 
 class Slide:
@@ -56,8 +58,10 @@ class Slide:
         self._tissue = Tissue(config.tissue, self._um_per_px, config.extent_um, [seed, 3])
         self.sensor = Sensor(config.sensor, sensor_seed)
         margin = math.ceil(MARGIN_UM / self._um_per_px)
-        self._outer = tuple(_fft_size(size + 2 * margin) for size in self._shape)
-        self._fields: dict[tuple[int, int], tuple[list[Layer], NDArray[np.float32]]] = {}
+        rows, columns = (_fft_size(size + 2 * margin) for size in self._shape)
+        self._outer = (rows, columns)
+        self._margins = ((rows - self._shape[0]) // 2, (columns - self._shape[1]) // 2)
+        self._fields: dict[tuple[int, int], _Field] = {}
 
     def intensity(self, t: float, place_um: tuple[float, float], lens_um: float) -> NDArray[np.float32]:
         """Noise-free image, (height_px, width_px, 3) of the rig's camera; 1 is the empty field.
@@ -68,20 +72,11 @@ class Slide:
         place_um : place of the slide in the middle of the field, (x, y) in um
         lens_um : lens position, um
         """
-        layers, height = self._field(place_um)
-        low, high = float(height.min()), float(height.max())
-        intervals = math.ceil((high - low) / self._plane_step_um)
-        if intervals == 0:
-            return self._flat(layers, lens_um - low)
-        # Every image counts where its height is one of the two that enclose a pixel's.
-        place = (height - low) * np.float32(intervals / (high - low))
-        total = np.zeros((*self._shape, 3), np.float32)
-        for number in range(intervals + 1):
-            weight = np.maximum(1 - np.abs(place - number), 0)
-            if weight.any():
-                at_um = low + (high - low) * number / intervals
-                total += weight[..., None] * self._flat(layers, lens_um - at_um)
-        return total
+        field = self._field(place_um)
+        total = np.zeros((3, *self._shape), np.float32)
+        for at_um, weight in field.planes:
+            total += weight * self._flat(field, lens_um - at_um)
+        return self._lens.mixed(total)
 
     def plane_um(self, t: float, place_um: tuple[float, float]) -> float:
         """Mean over the field of the lens positions that focus the section's middle, um."""
@@ -102,8 +97,8 @@ class Slide:
         coarse = self._relief.height_um(*(np.asarray(each, np.float32) for each in np.meshgrid(x, y)))
         across = np.linspace(0, count[1] - 1, columns, dtype=np.float32)
         down = np.linspace(0, count[0] - 1, rows, dtype=np.float32)
-        maps = [np.ascontiguousarray(each) for each in np.meshgrid(across, down)]
-        return np.asarray(cv2.remap(coarse, *maps, cv2.INTER_LINEAR), np.float32)
+        map_x, map_y = (np.ascontiguousarray(each) for each in np.meshgrid(across, down))
+        return np.asarray(cv2.remap(coarse, map_x, map_y, cv2.INTER_LINEAR), np.float32)
 
     def cover(self, place_um: tuple[float, float]) -> float:
         """Share of the field that is tissue."""
@@ -116,29 +111,58 @@ class Slide:
             round(place_um[1] / self._um_per_px) - self._shape[0] // 2,
         )
 
-    def _flat(self, layers: list[Layer], defocus_um: float) -> NDArray[np.float32]:
-        image = self._lens.image(layers, self._outer, defocus_um)
-        top, left = ((outer - inner) // 2 for outer, inner in zip(self._outer, self._shape, strict=True))
-        return image[top : top + self._shape[0], left : left + self._shape[1]]
+    def _flat(self, field: "_Field", defocus_um: float) -> NDArray[np.float32]:
+        """Image a field as if it lay flat; neighbouring planes of a stack ask for the same images."""
+        key = round(defocus_um * 1e3)
+        if key not in field.flats:
+            while len(field.flats) >= FLATS_KEPT:
+                del field.flats[next(iter(field.flats))]
+            image = self._lens.image(field.layers, self._outer, defocus_um)
+            top, left = self._margins
+            rows, columns = self._shape
+            field.flats[key] = image[:, top : top + rows, left : left + columns].copy()
+        return field.flats[key]
 
-    def _field(self, place_um: tuple[float, float]) -> tuple[list[Layer], NDArray[np.float32]]:
-        """Spectra of the layers at a place, and its heights; a stack asks for the same ones many times."""
+    def _field(self, place_um: tuple[float, float]) -> "_Field":
+        """Return what lies at a place; a stack asks for the same one many times."""
         corner = self._corner(place_um)
         if corner not in self._fields:
             while len(self._fields) >= FIELDS_KEPT:
                 del self._fields[next(iter(self._fields))]
-            top, left = ((outer - inner) // 2 for outer, inner in zip(self._outer, self._shape, strict=True))
-            section = self._tissue.layers(corner[0] - left, corner[1] - top, self._outer)
+            top, left = self._margins
             layers = [
                 Layer(
                     layer.depth_um,
                     np.fft.rfft2(np.exp(-layer.absorbance) - 1).astype(np.complex64),
                     np.fft.rfft2(layer.opd_um).astype(np.complex64),
                 )
-                for layer in section
+                for layer in self._tissue.layers(corner[0] - left, corner[1] - top, self._outer)
             ]
-            self._fields[corner] = layers, self.heights_um(place_um)
+            # Every image counts where its height is one of the two that enclose a pixel's.
+            place = self.heights_um(place_um) / np.float32(self._plane_step_um)
+            planes = []
+            for number in range(math.floor(place.min()), math.ceil(place.max()) + 1):
+                weight = np.maximum(1 - np.abs(place - np.float32(number)), 0)
+                if weight.any():
+                    planes.append((number * self._plane_step_um, weight))
+            self._fields[corner] = _Field(layers, planes, {})
         return self._fields[corner]
+
+
+@dataclass(frozen=True)
+class _Field:
+    """A field of the slide.
+
+    Attributes
+    ----------
+    layers : their spectra
+    planes : heights in um and, for each, its weight at every pixel, (H, W)
+    flats : bands of light, (3, H, W), by defocus in nm
+    """
+
+    layers: list[Layer]
+    planes: list[tuple[float, NDArray[np.float32]]]
+    flats: dict[int, NDArray[np.float32]]
 
 
 def _fft_size(least: int) -> int:

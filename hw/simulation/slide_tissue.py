@@ -85,17 +85,17 @@ class Tissue:
         """Layers of a field of `shape` (H, W) pixels from column `left` and row `top` on."""
         c, count = self._config, self._config.layers
         tissue = self.cover(left, top, shape)
-        grains = self._grains.on_grid(left, top, shape)
-        # Every layer has fibres of its own: the same noise, seen elsewhere.
         nuclei = self._nuclei(left, top, shape)
         density = np.maximum(1 + self._density_spread * self._density.on_grid(left, top, shape), 0)
         made = []
         for number in range(count):
+            # Every layer has fibres and grains of its own: the same noise, seen elsewhere.
             shift = number * TEXTURE_POINTS // count
             noise = self._fibres.on_grid(left + shift, top + shift // 2, shape)
+            grains = self._grains.on_grid(left + shift, top + shift // 2, shape)
             fibres = np.exp(-np.square(noise / np.float32(FIBRE_SHARPNESS)))
             ground = (1 - self._fibre_weight + self._fibre_weight * 2 * fibres) * density
-            mottled = np.maximum(1 + self._grain_spread * np.roll(grains, shift, (0, 1)), 0)
+            mottled = np.maximum(1 + self._grain_spread * grains, 0)
             matrix = self._stain / count * tissue * ground * mottled
             absorbance = np.asarray(c.absorbance, np.float32)[:, None, None] * matrix
             absorbance += nuclei[number][0]

@@ -21,6 +21,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,7 +32,8 @@ from hw.simulation.slide_config import SlideOpticsConfig
 __all__ = ["Layer", "SectionLens", "transfer"]
 
 PROFILE_POINTS, FINE_POINTS = 96, 2048
-RINGS_LEAST, RINGS_PER_UM = 8, 1.6
+RINGS_LEAST, RINGS_PER_UM, RINGS_MOST = 8, 1.6, 40
+"""Rings and spokes of the source; from 35 um on there are too few, but hardly any contrast is left there."""
 
 
 def transfer(
@@ -59,7 +61,7 @@ def transfer(
     """
     # The source disc, in units of the NA: Gauss-Legendre along the radius and over half the turn, which is
     # enough for frequencies along x. Phases across the disc grow with defocus, and so do the points.
-    count = RINGS_LEAST + math.ceil(RINGS_PER_UM * abs(defocus_um) * min(coherence, 1.0))
+    count = min(RINGS_LEAST + math.ceil(RINGS_PER_UM * abs(defocus_um) * min(coherence, 1.0)), RINGS_MOST)
     nodes, weights = _gauss_legendre(count)
     radius = (nodes + 1) / 2 * min(coherence, 1.0)
     angle = (nodes + 1) / 2 * math.pi
@@ -137,8 +139,8 @@ class SectionLens:
 
         Returns
         -------
-        (H, W, 3) float32
-            1 is the empty field.
+        (3, H, W) float32
+            The three bands of light, each 1 in the empty field; `mixed` makes a camera's colours of them.
         """
         frequencies, places = self._radial(shape)
         bands = np.empty((3, *shape), np.float32)
@@ -156,13 +158,15 @@ class SectionLens:
                 per_um = 2 * math.pi / band.wavelength_um
                 spectrum += layer.transmission[number] * self._spread(absorption, frequencies)[places]
                 spectrum += layer.opd * self._spread(phase * per_um, frequencies)[places]
-            bands[number] = (1 + np.fft.irfft2(spectrum, shape)) * np.float32(band.gain)
-        mixed = np.tensordot(self._mixing, bands, 1)
-        return np.ascontiguousarray(np.moveaxis(np.maximum(mixed, 0), 0, -1), np.float32)
+            bands[number] = np.fft.irfft2(spectrum, shape)
+        bands += 1
+        return bands
 
-    def blur_um(self, defocus_um: float) -> float:
-        """Half-width in um that light from a point can reach at a defocus."""
-        return self.na * (1 + self.coherence) * abs(defocus_um) + 2 * self.bands[0].wavelength_um / self.na
+    def mixed(self, bands: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Turn bands of light (3, H, W) into the camera's colours, (H, W, 3); none is negative."""
+        gains = np.array([band.gain for band in self.bands], np.float32)
+        colours = cv2.transform(cv2.merge(list(bands)), self._mixing * gains)
+        return np.maximum(np.asarray(colours, np.float32), 0)
 
     def _radial(self, shape: tuple[int, int]) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
         """Frequencies of a profile, and for every place of a spectrum the nearest of its fine samples."""

@@ -1,10 +1,15 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
-from calibration.label import label_path, label_stack, label_stacks, read_label, write_label
+from calibration.examine import Plan
+from calibration.label import PatchLabel, label_path, label_stack, label_stacks, read_label, write_label
+from calibration.label_picture import draw_labels
 from calibration.stack import ZStack, stacks_at, write_stack
 from hw.errors import ConfigError, StackError
+from hw.frame import Box
 
 FOCUS_UM = 23.0
 
@@ -41,6 +46,32 @@ def test_offset_points_from_a_plane_to_focus():
 def test_unknown_measure():
     with pytest.raises(ConfigError, match="unknown focus measure"):
         label_stack(blurred_stack(), "sharpness")
+
+
+def test_patches_and_their_reasons_come_back_from_the_sidecar(tmp_path):
+    write_stack(tmp_path / "a.ome.tif", blurred_stack())
+    label = next(label_stacks([tmp_path / "a.ome.tif"], plan=Plan(region="whole", patches=(2, 3)))).label
+    assert len(label.patches) == 6
+    assert all(
+        patch.focus_um == pytest.approx(FOCUS_UM, abs=25) for patch in label.patches if not patch.reason
+    )
+    assert label.patches[1].box == Box(32, 0, 32, 48)
+    empty = PatchLabel(Box(0, 0, 4, 4), None, None, "flat focus curve")
+    write_label(tmp_path / "a.ome.tif", replace(label, patches=(*label.patches, empty)))
+    assert read_label(tmp_path / "a.ome.tif").patches == (*label.patches, empty)
+
+
+def test_picture_of_accepted_and_refused(folder, tmp_path):
+    results = list(label_stacks(stacks_at(folder), examine_all=True))
+    again = list(label_stacks(stacks_at(folder), examine_all=True))
+    assert [r.outcome for r in again] == ["kept", "refused", "refused"]
+    assert all(r.examination is not None for r in (*results[:2], *again[:2]))
+    assert draw_labels(again, tmp_path / "labels.png") == 3
+    image = cv2.imread(str(tmp_path / "labels.png"))
+    assert image.shape[0] > 500
+    assert len(np.unique(image.reshape(-1, 3), axis=0)) > 100
+    with pytest.raises(StackError, match="cannot be written"):
+        draw_labels(again, tmp_path / "nowhere" / "labels.png")
 
 
 @pytest.fixture

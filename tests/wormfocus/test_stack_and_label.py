@@ -43,12 +43,34 @@ def test_record_label_and_look(recording, tmp_path, capsys):
     assert "0 labelled, 3 kept, 1 refused" in capsys.readouterr().out
 
 
+def test_correct_one_stack_by_hand(recording, tmp_path, capsys):
+    figures, picture = tmp_path / "figures.json", tmp_path / "labels.png"
+    assert main(["label", str(recording), "--patches", "1x1", "--picture", str(picture)]) == 0
+    assert picture.stat().st_size > 5000
+    by_hand = ["--set-um", "7.5", "--who", "Ann", "--why", "by eye"]
+    assert main(["label", str(recording), *by_hand, "--json", str(figures)]) == 0
+    assert "corrected by Ann" in capsys.readouterr().out
+    assert json.loads(figures.read_text())["results"][0]["focus_um"] == 7.5
+    assert main(["label", str(recording), "--relabel"]) == 0
+    assert "1 corrected" in capsys.readouterr().out
+    assert main(["label", str(recording), "--leave-out", "--who", "Ann", "--why", "torn"]) == 0
+    assert "left out by hand" in capsys.readouterr().out
+    assert main(["label", str(recording)]) == 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (["label", "nowhere"], "no such file or folder"),
         (["label", "{tmp}/cut.ome.tif"], "truncated"),
         (["label", "{tmp}", "--measure", "volath_f5"], "did you mean 'vollath_f5'"),
+        (["label", "{tmp}", "--witness", "volath_f4"], "did you mean 'vollath_f4'"),
+        (["label", "{tmp}", "--patches", "3"], "rows and columns"),
+        (["label", "{tmp}", "--region", "left"], "x,y,width,height"),
+        (["label", "{stack}", "--region", "0,0,99,9"], "not inside planes of 24 x 32"),
+        (["label", "{stack}", "--set-um", "3"], "give --who and --why"),
+        (["label", "{tmp}", "--leave-out", "--who", "a", "--why", "b"], "of one stack"),
+        (["label", "{stack}", "--leave-out", "--set-um", "1", "--who", "a", "--why", "b"], "contradict"),
         (["stack", "--rig", "replay", "--out", "{tmp}/o"], "--stack"),
         (["stack", "--rig", "worm_tracker", "--out", "{tmp}/o", "--spacing-um", "3"], "replayed rig only"),
         (["stack", "--rig", "replay", "--stack", "{tmp}/cut.ome.tif", "--out", "{tmp}/o"], "truncated"),

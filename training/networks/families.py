@@ -22,6 +22,7 @@ TIMM_NAMES = {
 # Ours, by the channels of the stem and of each stage, and the residual blocks of each stage.
 FOCUSNETS = {
     "focusnet_small": ((16, 24, 48, 96, 160), (1, 2, 2, 2)),
+    "focusnet_tiny": ((12, 16, 32, 64, 96), (1, 1, 1, 1)),
 }
 
 

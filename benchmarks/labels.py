@@ -1,0 +1,300 @@
+"""Labels against the truth: how far each focus measure peaks from true focus, and which labels are wrong.
+
+    python benchmarks/labels.py --stacks STACKS --data RECORDED --json benchmarks/results/labels.json
+
+Simulated worms at the reference rig's noise, evenly spaced planes; other simulated rigs with the planes of
+`wormfocus simulate`. Every measure is asked alone, in the region that `wormfocus label` would use, and its
+bias and spread stated. Then whole labels, with everything that may refuse them, on the same stacks and on
+stacks in trouble: dust, tilt, focus out of range. A *wrong* label is more than a tenth of the depth of field
+out. Stacks are kept in a folder: a run that was cut short goes on.
+"""
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from methods.report import Row, print_rows, write_report
+from methods.worm_stacks import WormStack, out_of_range, tilted, worm_stack
+from numpy.typing import NDArray
+
+from calibration.examine import Plan, examine
+from calibration.label import read_label
+from calibration.measure import DEFAULT_MEASURE, MEASURES, luminance
+from calibration.peak import NoFocusPeak, Peak, find_peak
+from calibration.simulate import StackPlan, simulate_stacks
+from calibration.stack import ZStack, read_recording, read_stack
+from hw.config import RigConfig, load_rig
+from hw.frame import Box
+
+WRONG_DOF = 0.1
+PLANES_PER_DOF = 3
+TILTS = (3, 6)
+"""Planes from edge to edge: one and two depths of field."""
+
+OUT_DOF = (0.1, 1.5)
+
+OTHERS = {
+    # Planes, half range and window in um, and the measure: paper 2's +-10 um in steps of 0.5 um, and paper
+    # 4's short range, whose zero is the beam's own focus and not that of the imaging camera.
+    "slide_sim": (StackPlan(41, 10.0, 120.0, True), DEFAULT_MEASURE),
+    "slit_laser_sim": (StackPlan(41, 10.0, None, True), "power_spectrum_std"),
+}
+
+RECORDED = {
+    "dfnn_mitochondria_fluor": None,
+    "pi_scorpion_lapse": 1.0,
+    "bfautofocus_fissionyeast/BF.tif": None,
+    "dhm_cheekcell_laser": None,
+}
+"""Recorded stacks, with the spacing where only the planes' order is known."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of one stack: the error of its label in um, or why it has none."""
+
+    error_um: float | None
+    sigma_um: float
+    reason: str
+
+
+def summary(case: str, peaks: list[Peak | None], truths: list[float], rig: RigConfig) -> Row:
+    """Bias and spread of the peaks of many stacks, in steps of the rig's axis."""
+    found = [(p.position - t, p.sigma) for p, t in zip(peaks, truths, strict=True) if p is not None]
+    row: Row = {"case": case, "stacks": len(peaks), "without_peak": len(peaks) - len(found)}
+    if not found:
+        return row
+    errors, sigmas = np.array(found).T
+    steps = errors / rig.axis.um_per_step
+    return row | {
+        "bias_steps": round(float(steps.mean()), 2),
+        "spread_steps": round(float(steps.std()), 2),
+        "rms_steps": round(float(np.sqrt(np.mean(steps**2))), 2),
+        "median_abs_steps": round(float(np.median(np.abs(steps))), 2),
+        "largest_steps": round(float(np.abs(steps).max()), 2),
+        "rms_dof": round(float(np.sqrt(np.mean(errors**2))) / rig.optics.dof_um, 4),
+        "sigma_median_steps": round(float(np.median(sigmas)) / rig.axis.um_per_step, 2),
+        "within_1_sigma": round(float(np.mean(np.abs(errors) < sigmas)), 2),
+        "within_3_sigma": round(float(np.mean(np.abs(errors) < 3 * sigmas)), 2),
+    }
+
+
+def peak_of(
+    z: NDArray[np.float64], planes: list[NDArray[np.float64]], name: str, box: Box | None
+) -> Peak | None:
+    """Peak of one measure alone; None where it has none to be trusted."""
+    measure = MEASURES[name]
+    curve = np.array([measure(plane, box) for plane in planes])
+    try:
+        return find_peak(z, curve, "max" if measure.focus_is == "maximum" else "min")
+    except NoFocusPeak:
+        return None
+
+
+def verdict(stack: ZStack, truth_um: float, measure: str = DEFAULT_MEASURE) -> Verdict:
+    """Label a stack as `wormfocus label` does."""
+    found = examine(stack, measure)
+    if found.reason or found.peak is None:
+        return Verdict(None, 0.0, found.reason)
+    return Verdict(found.peak.position - truth_um, found.peak.sigma, "")
+
+
+def verdicts(case: str, found: list[Verdict], rig: RigConfig, *, in_range: bool = True) -> Row:
+    """How many labels of a case are right, wrong and refused; out of range every label is wrong."""
+    errors = np.array([v.error_um for v in found if v.error_um is not None])
+    wrong = np.abs(errors) > WRONG_DOF * rig.optics.dof_um if in_range else np.ones(len(errors), bool)
+    row: Row = {
+        "case": case,
+        "stacks": len(found),
+        "labelled": len(errors),
+        "refused": len(found) - len(errors),
+        "wrong_not_flagged": int(wrong.sum()),
+        "wrong_share_of_stacks": round(float(wrong.sum()) / max(len(found), 1), 3),
+    }
+    if len(errors) and in_range:
+        steps = errors / rig.axis.um_per_step
+        row |= {
+            "rms_steps": round(float(np.sqrt(np.mean(steps**2))), 2),
+            "largest_steps": round(float(np.abs(steps).max()), 2),
+            "half_dof_out": int((np.abs(errors) > rig.optics.dof_um / 2).sum()),
+        }
+    for word in (
+        "end of the range",
+        "noise",
+        "minimum",
+        "several comparable",
+        "several depths",
+        "too flat",
+        "disagree",
+        "does not",
+        "tilted",
+        "uncertain",
+    ):
+        count = sum(word in v.reason.split(";")[0] for v in found)
+        if count:
+            row[f"refused_{word.replace(' ', '_')}"] = count
+    return row
+
+
+def rendered(rig: RigConfig, seeds: range, case: str, folder: Path) -> list[WormStack]:
+    """Stacks of a case, of those seeds whose worm has a true focus."""
+    step_um = rig.optics.dof_um / PLANES_PER_DOF
+    return [s for seed in seeds if (s := worm_stack(rig, seed, case, step_um, folder)) is not None]
+
+
+def measures_of_worms(rig: RigConfig, seeds: range, folder: Path) -> Iterator[Row]:
+    """Rows for every measure alone, on simulated worms."""
+    plain = rendered(rig, seeds, "plain", folder)
+    truths = [0.0] * len(plain)
+    peaks: dict[str, list[Peak | None]] = {}
+    for specimen in plain:
+        planes, z = [luminance(plane) for plane in specimen.stack.images], specimen.stack.positions_um
+        region = examine(specimen.stack, plan=Plan(patches=(1, 1), witnesses=())).region
+        for name in MEASURES:
+            peaks.setdefault(f"{name}, subject", []).append(peak_of(z, planes, name, region))
+        for place, box in (("the worm's true box", specimen.worm), ("whole window", None)):
+            peaks.setdefault(f"{DEFAULT_MEASURE}, {place}", []).append(
+                peak_of(z, planes, DEFAULT_MEASURE, box)
+            )
+    for name, found in peaks.items():
+        yield summary(f"{rig.name}, {name}", found, truths, rig)
+    sparse = [replace(s, stack=_thinned(s.stack)) for s in plain]
+    yield _of_worms(rig, "the worm's true box, every second plane", sparse)
+
+
+def labels_of_worms(rig: RigConfig, seeds: range, dusty: int, folder: Path) -> Iterator[Row]:
+    """Rows for whole labels of simulated worms, in trouble and not."""
+    plain = rendered(rig, seeds, "plain", folder)
+    yield verdicts(f"{rig.name}, labels, plain", [verdict(s.stack, 0.0) for s in plain], rig)
+    yield from _derived(rig, plain)
+    for case in ("dusty", "dust below"):
+        held = rendered(rig, seeds[::dusty], case, folder)
+        yield verdicts(f"{rig.name}, labels, {case}", [verdict(s.stack, 0.0) for s in held], rig)
+    for case in ("plain", "linear"):
+        held = rendered(rig, seeds[::dusty], case, folder)
+        yield _of_worms(rig, f"the worm's true box, some of them, {case} tones", held)
+
+
+def _of_worms(rig: RigConfig, what: str, specimens: list[WormStack]) -> Row:
+    """How the default measure does in the true boxes of some worms."""
+    peaks = [
+        peak_of(s.stack.positions_um, [luminance(p) for p in s.stack.images], DEFAULT_MEASURE, s.worm)
+        for s in specimens
+    ]
+    return summary(f"{rig.name}, {DEFAULT_MEASURE}, {what}", peaks, [0.0] * len(peaks), rig)
+
+
+def _derived(rig: RigConfig, plain: list[WormStack]) -> Iterator[Row]:
+    for planes in TILTS:
+        found = []
+        for specimen in plain:
+            stack = tilted(specimen.stack, planes)
+            slope = planes * specimen.stack.spacing_um / stack.images.shape[2]
+            # Strips further right come from higher planes, so their focus is at lower positions.
+            truth = -slope * (specimen.worm.centre[0] - stack.images.shape[2] / 2)
+            found.append(verdict(stack, truth))
+        yield verdicts(f"{rig.name}, labels, tilted by {planes / PLANES_PER_DOF:g} DOF", found, rig)
+    rng = np.random.default_rng(0)
+    found = []
+    for specimen in plain:
+        past = rig.optics.dof_um * float(rng.uniform(*OUT_DOF)) * float(rng.choice([-1, 1]))
+        found.append(verdict(out_of_range(specimen.stack, past), 0.0))
+    yield verdicts(f"{rig.name}, labels, focus out of range", found, rig, in_range=False)
+
+
+def _thinned(stack: ZStack) -> ZStack:
+    return ZStack(stack.images[::2], stack.positions_um[::2], stack.um_per_px, stack.specimen, stack.notes)
+
+
+def others(rig: RigConfig, plan: StackPlan, measure: str, seeds: range, folder: Path) -> Iterator[Row]:
+    """Rows for another simulated rig."""
+    paths = [
+        done.path for done in simulate_stacks(rig, plan, seeds, folder / rig.name) if done.path is not None
+    ]
+    peaks: dict[str, list[Peak | None]] = {}
+    truths, found = [], []
+    of_light = MEASURES[measure].focus_is == "minimum"
+    names = [measure] if of_light else [n for n, m in MEASURES.items() if m.focus_is == "maximum"]
+    for path in paths:
+        stack, label = read_stack(path), read_label(path)
+        assert label is not None
+        truths.append(label.focus_um)
+        planes = [luminance(plane) for plane in stack.images]
+        for name in names:
+            peaks.setdefault(name, []).append(peak_of(stack.positions_um, planes, name, None))
+        found.append(verdict(stack, label.focus_um, measure))
+    for name, of_measure in peaks.items():
+        yield summary(f"{rig.name}, {name}, whole", of_measure, truths, rig)
+    row = verdicts(f"{rig.name}, labels by {measure}, plain", found, rig)
+    yield {key: row[key] for key in ("case", "stacks", "labelled", "refused")} if of_light else row
+
+
+def recorded(folder: Path) -> Iterator[Row]:
+    """Rows for recorded stacks: accepted or refused, by what is asked for."""
+    for name, spacing_um in RECORDED.items():
+        stack = read_recording(folder / name, spacing_um)
+        for asked, plan in (("as it comes", Plan()), ("criterion min, whole planes", Plan("min", "whole"))):
+            found = examine(stack, plan=plan)
+            row: Row = {"case": f"recorded {name}, {asked}", "planes": len(stack.images)}
+            if found.peak is not None:
+                row |= {
+                    "peak_um": round(found.peak.position, 3),
+                    "sigma_um": round(found.peak.sigma, 3),
+                    "width_um": round(found.peak.width, 3),
+                    "others_um": {k: round(p.position, 3) for k, p in found.peaks.items()},
+                }
+            yield row | ({"refused": found.reason} if found.reason else {"accepted": True})
+
+
+def main() -> None:
+    """Run what is asked for and print it."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--stacks", type=Path, required=True, help="folder where simulated stacks are kept")
+    parser.add_argument("--data", type=Path, help="folder of recorded stacks")
+    parser.add_argument("--specimens", type=int, default=100, help="worms")
+    parser.add_argument("--dusty", type=int, default=5, help="one worm in so many is rendered with dust too")
+    parser.add_argument(
+        "--labels-only", action="store_true", help="leave out the worms' rows of each measure"
+    )
+    parser.add_argument("--others", type=int, default=100, help="stacks of each other rig")
+    parser.add_argument("--rigs", nargs="*", default=["worm_tracker_sim", *OTHERS], help="which rigs")
+    parser.add_argument("--seed", type=int, default=6000, help="seed of the first specimen")
+    parser.add_argument("--json", type=Path, help="file for the figures; its rows of other cases stay")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    options.stacks.mkdir(parents=True, exist_ok=True)
+    rows: dict[str, Row] = {}
+    if options.json is not None and options.json.exists():
+        rows = {row["case"]: row for row in json.loads(options.json.read_text(encoding="utf-8"))["rows"]}
+
+    def keep(new: Iterator[Row]) -> None:
+        for row in new:
+            print_rows([row])
+            rows[row["case"]] = row
+            if options.json is not None:
+                write_report(options.json, list(rows.values()))
+
+    for name in options.rigs:
+        rig = load_rig(name)
+        if name in OTHERS:
+            plan, measure = OTHERS[name]
+            keep(
+                others(rig, plan, measure, range(options.seed, options.seed + options.others), options.stacks)
+            )
+        else:
+            seeds = range(options.seed, options.seed + options.specimens)
+            if not options.labels_only:
+                keep(measures_of_worms(rig, seeds, options.stacks))
+            keep(labels_of_worms(rig, seeds, options.dusty, options.stacks))
+    if options.data is not None:
+        keep(recorded(options.data))
+
+
+if __name__ == "__main__":
+    main()

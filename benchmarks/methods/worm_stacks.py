@@ -1,0 +1,160 @@
+"""Simulated stacks of a worm whose true focus is known, clean and in trouble.
+
+A stack is a window that follows the worm, as `calibration.simulate` makes it, but with evenly spaced planes
+as a rig records them. Rendering takes seconds, so stacks are kept in a folder and read from there again.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.measure import DEFAULT_MEASURE, MEASURES
+from calibration.stack import ZStack
+from calibration.truth import sharpest_position
+from hw.config import RigConfig
+from hw.errors import StackError
+from hw.frame import Box
+from hw.simulation.config import SimulationConfig
+from hw.simulation.optics import Slice
+from hw.simulation.rig import worm_section
+from hw.simulation.scene import FOCUS_MARGIN_UM, Region, Scene
+
+__all__ = ["CASES", "WormStack", "out_of_range", "tilted", "worm_stack"]
+
+CASES = ("plain", "linear", "dusty", "dust below")
+"""What is rendered: the rig file's own worms, the same with grey levels in proportion to the light, on
+very dusty plates, and with dust on the underside of the agar."""
+
+WINDOW_UM = 868.0
+TRACKING_ERROR_UM = 25.0
+REACH_UM = 660.0
+# Grains for each mm2 of a very dusty plate, and how much light they take: e-folds of intensity.
+DUSTY = {"dust_per_mm2": (15.0, 40.0), "dust_absorbance": (1.0, 3.0), "dust_um": (5.0, 15.0)}
+# Depth below the plate's surface, radius and number of the grains on the underside.
+BELOW_UM = (200.0, 600.0)
+GRAIN_UM = (8.0, 25.0)
+GRAINS = (2, 6)
+
+
+@dataclass(frozen=True, eq=False)
+class WormStack:
+    """A stack whose positions count from the true focus, so that its label is its error.
+
+    Attributes
+    ----------
+    stack : evenly spaced planes, in a random phase to the true focus
+    worm : where the true focus was measured, in pixels of the window, as far as it lies inside
+    """
+
+    stack: ZStack
+    worm: Box
+
+
+def worm_stack(rig: RigConfig, seed: int, case: str, step_um: float, folder: Path) -> WormStack | None:
+    """Return the stack of a seed, rendered or read from `folder`; None where a worm has no true focus."""
+    path = folder / f"{rig.name}-{case.replace(' ', '-')}-{step_um:g}um-{seed}.npz"
+    if not path.exists():
+        images, positions, box = _render(rig, seed, case, step_um)
+        partial = path.with_suffix(".partial")
+        with partial.open("wb") as file:
+            np.savez(file, images=images, positions=positions, box=box)
+        partial.replace(path)
+    with np.load(path) as held:
+        if not held["images"].size:
+            return None
+        grid_um = rig.optics.um_per_px * worm_section(rig).optics.grid_px
+        notes = {"dof_um": f"{rig.optics.dof_um:g}", "rig": rig.name, "seed": str(seed), "simulated": "yes"}
+        stack = ZStack(held["images"], held["positions"], grid_um, f"{rig.name}-{seed}", notes)
+        return WormStack(stack, Box(*(int(n) for n in held["box"])))
+
+
+def _render(
+    rig: RigConfig, seed: int, case: str, step_um: float
+) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.int64]]:
+    simulation = worm_section(rig)
+    if case == "dusty":
+        simulation = simulation.model_copy(update={"plate": simulation.plate.model_copy(update=DUSTY)})
+    if case == "linear":
+        sensor = simulation.sensor.model_copy(update={"gamma": (1.0, 1.0)})
+        simulation = simulation.model_copy(update={"sensor": sensor})
+    rng = np.random.default_rng([seed, 7])
+    scene, side = _scene(rig, simulation, seed)
+    t = float(rng.uniform(0, 5))
+    shift = rng.normal(0, TRACKING_ERROR_UM, 2)
+    view = scene.centred_region(t, (side, side), (float(shift[0]), float(shift[1])))
+    measure = MEASURES[DEFAULT_MEASURE]
+    wave, worm = scene.worm_wave(t)
+    try:
+        focus = sharpest_position(lambda z: measure(scene.lens.image(wave, z)[worm]), 0.0, rig.optics.dof_um)
+    except StackError:
+        return np.empty(0, np.uint8), np.empty(0), np.zeros(4, np.int64)
+    outer = view.grown(scene.blur_margin(REACH_UM + rig.optics.dof_um))
+    slices = scene.slices(outer, t)
+    if case == "dust below":
+        slices = [_grains(rng, outer, view, scene.lens.grid_um), *slices]
+    whole = scene.lens.exit_wave(slices)
+    positions = np.arange(-REACH_UM, REACH_UM + 1, step_um) + rng.uniform(-0.5, 0.5) * step_um
+    light = scene.illumination(view)
+    images = np.stack(
+        [
+            scene.sensor.develop(
+                scene.lens.image(whole, float(z) + focus)[view.inside(outer)] * light,
+                scene.grid_px,
+                binned=True,
+            )
+            for z in positions
+        ]
+    )
+    return images, positions, _within(scene.worm_region(t, FOCUS_MARGIN_UM), view)
+
+
+def _scene(rig: RigConfig, simulation: SimulationConfig, seed: int) -> tuple[Scene, int]:
+    grid_um = rig.optics.um_per_px * simulation.optics.grid_px
+    extent = 2 * round(WINDOW_UM / rig.optics.um_per_px)
+    return Scene(rig, simulation, seed, (extent, extent)), round(WINDOW_UM / grid_um)
+
+
+def _grains(rng: np.random.Generator, outer: Region, view: Region, grid_um: float) -> Slice:
+    """Dark discs in a plane below the plate, in the window."""
+    absorbance = np.zeros((outer.height, outer.width), np.float32)
+    top, left = view.y - outer.y, view.x - outer.x
+    for _ in range(int(rng.integers(*GRAINS))):
+        centre = (left + int(rng.uniform(0, view.width)), top + int(rng.uniform(0, view.height)))
+        cv2.circle(absorbance, centre, round(rng.uniform(*GRAIN_UM) / grid_um), 2.0, -1)
+    return Slice(-float(rng.uniform(*BELOW_UM)), np.zeros_like(absorbance), absorbance[None])
+
+
+def _within(region: Region, view: Region) -> NDArray[np.int64]:
+    left, top = max(region.x - view.x, 0), max(region.y - view.y, 0)
+    right = min(region.x + region.width - view.x, view.width)
+    bottom = min(region.y + region.height - view.y, view.height)
+    return np.array([left, top, right - left, bottom - top])
+
+
+def tilted(stack: ZStack, planes: int) -> ZStack:
+    """Return the stack of a specimen tilted about its middle column, so many planes from edge to edge.
+
+    Each strip of columns is taken from the plane that stands as much higher as the strip lies deeper.
+    """
+    count = planes + 1
+    width = stack.images.shape[2]
+    edges = np.linspace(0, width, count + 1).round().astype(int)
+    kept = len(stack.images) - planes
+    parts = [stack.images[strip : strip + kept, :, edges[strip] : edges[strip + 1]] for strip in range(count)]
+    middle = planes / 2 * np.mean(np.diff(stack.positions_um))
+    return ZStack(
+        np.concatenate(parts, axis=2),
+        stack.positions_um[:kept] + middle,
+        stack.um_per_px,
+        stack.specimen,
+        stack.notes,
+    )
+
+
+def out_of_range(stack: ZStack, past_um: float) -> ZStack:
+    """Return the planes that lie at least `past_um` above focus; below it where that is negative."""
+    keep = stack.positions_um >= past_um if past_um > 0 else stack.positions_um <= past_um
+    return ZStack(stack.images[keep], stack.positions_um[keep], stack.um_per_px, stack.specimen, stack.notes)
