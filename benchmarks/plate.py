@@ -16,23 +16,26 @@ import sys
 from pathlib import Path
 from typing import Any
 
-# Method of the command, and its bundles.
-METHODS = {
-    "hold": ("none", []),
-    "contrast": ("contrast", []),
-    "short range": ("network", ["slit_short"]),
-    "long range": ("network", ["slit_long"]),
-    "two ranges": ("network", ["slit_long", "slit_short"]),
+# Method of the command, its bundles, and whether the last one is asked again after its move. The paper takes
+# one image for each range.
+METHODS: dict[str, tuple[str, list[str], bool]] = {
+    "hold": ("none", [], True),
+    "contrast": ("contrast", [], True),
+    "short range": ("network", ["slit_short"], True),
+    "long range, one image": ("network", ["slit_long"], False),
+    "long range": ("network", ["slit_long"], True),
+    "two ranges, one image each": ("network", ["slit_long", "slit_short"], False),
+    "two ranges": ("network", ["slit_long", "slit_short"], True),
 }
 SNAKES = ("horizontal", "vertical")
 # Standard deviations in um, and what became of the range, from paper 4, figures S4 and S5.
 PAPER = {
     ("short range", "horizontal"): "fails after one well",
     ("short range", "vertical"): "0.26, most wells",
-    ("long range", "horizontal"): "1.17",
-    ("long range", "vertical"): "0.98",
-    ("two ranges", "horizontal"): "0.21",
-    ("two ranges", "vertical"): "0.16",
+    ("long range, one image", "horizontal"): "1.17",
+    ("long range, one image", "vertical"): "0.98",
+    ("two ranges, one image each", "horizontal"): "0.21",
+    ("two ranges, one image each", "vertical"): "0.16",
 }
 
 
@@ -43,8 +46,8 @@ def one_case(name: str, snake: str, seed: int, folder: Path, dwell_s: float) -> 
     from wormfocus.command import main as wormfocus
 
     cv2.setNumThreads(1)
-    method, bundles = METHODS[name]
-    home = folder / f"{name.replace(' ', '_')}-{snake}-{seed}"
+    method, bundles, confirm = METHODS[name]
+    home = folder / f"{name.replace(',', '').replace(' ', '_')}-{snake}-{seed}"
     figures = folder / f"{home.name}.json"
     arguments = ["plate", "--rig", "slit_laser_sim", "--method", method, "--snake", snake]
     arguments += [
@@ -59,6 +62,8 @@ def one_case(name: str, snake: str, seed: int, folder: Path, dwell_s: float) -> 
     ]
     for bundle in bundles:
         arguments += ["--bundle", bundle]
+    if not confirm:
+        arguments.append("--no-confirm")
     status = wormfocus(arguments)
     if status != 0:
         raise SystemExit(f"wormfocus {shlex.join(arguments)} ended with status {status}")
@@ -66,7 +71,7 @@ def one_case(name: str, snake: str, seed: int, folder: Path, dwell_s: float) -> 
     wells = row.pop("by_well")
     row["offsets_um"] = {well["well"]: well["offset_um"] for well in wells}
     row["true_offsets_um"] = {well["well"]: well["true_offset_um"] for well in wells}
-    return {"case": name, "command": shlex.join(["wormfocus", *arguments]), **row}
+    return {"case": name, **row}
 
 
 def digests(name: str) -> list[str]:
@@ -115,6 +120,8 @@ def main() -> None:
                 rows.append(one_case(name, snake, seed, options.folder, options.dwell_s))
                 if options.json:
                     save(options.json, rows)
+    if options.json:
+        save(options.json, rows)
     rows.sort(key=order)
     print("| method | snake | seed | focused | measured | std, um | mean, um | true std | frames | paper 4 |")
     print("|---|---|---|---|---|---|---|---|---|---|")

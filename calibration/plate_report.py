@@ -203,7 +203,7 @@ def draw_plate(wells: Sequence[WellDepth], path: Path, title: str) -> None:
     std = found["std_um"]
     right.set_title(
         f"{found['measured']} of {found['wells']} wells measured"
-        + ("" if std is None else f", standard deviation {std:.2f} µm"),
+        + ("" if std is None else f"\nstandard deviation {std:.2f} µm"),
         fontsize=9,
     )
     right.set_xlabel("µm")

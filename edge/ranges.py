@@ -48,7 +48,7 @@ class FocusRange:
 class RangesFocuser:
     """Focus by ranges, from the widest to the narrowest; one range alone is fine.
 
-    Locked is what the narrowest range confirms with a frame taken after its own move. An answer beyond a
+    Locked is what the narrowest range confirms with a frame taken after its move. An answer beyond a
     range's training is not believed: a narrower range then hands back to the widest, once; the widest gives
     up. So does the narrowest whose answers do not get small.
 
@@ -56,6 +56,8 @@ class RangesFocuser:
     ----------
     config : the rig file
     ranges : each wider than the next
+    confirm : look again after the narrowest range's move; without, its first answer is the last word, which
+        is one frame and one move for each range (paper 4)
 
     Raises
     ------
@@ -65,7 +67,7 @@ class RangesFocuser:
 
     method: Method = "network"
 
-    def __init__(self, config: RigConfig, ranges: Sequence[FocusRange]) -> None:
+    def __init__(self, config: RigConfig, ranges: Sequence[FocusRange], *, confirm: bool = True) -> None:
         if not ranges:
             raise BundleError("no range to focus by; give at least one bundle")
         for wide, narrow in pairwise(ranges):
@@ -76,6 +78,7 @@ class RangesFocuser:
                 )
         self._config = config
         self._ranges = tuple(ranges)
+        self._confirm = confirm
         self.gave_up = False
         self._why = ""
         self._restart()
@@ -143,7 +146,7 @@ class RangesFocuser:
         control = self._config.control
         within_um = max(control.lock_within_dof * dof_um, SIGMAS * (prediction.sigma_um or 0.0))
         said = f"'{chosen.name}' says {prediction.offset_um:+.3g} um"
-        if size_um <= within_um:
+        if size_um <= within_um or not self._confirm:
             self._locked, self._looks, self._handed_back = True, 0, False
             if size_um <= control.dead_band_dof * dof_um:
                 return Decision("hold", None, said, "locked")

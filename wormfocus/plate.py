@@ -58,6 +58,9 @@ def plate(
     bundle: Annotated[
         list[str] | None, typer.Option(help="Bundle; given again, the next one is of a narrower range.")
     ] = None,
+    confirm: Annotated[
+        bool, typer.Option(help="Look again after the last bundle's move, until its answer is small.")
+    ] = True,
     snake: Annotated[SnakeName, typer.Option(help="The way over the plate.")] = SnakeName.horizontal,
     rows: Annotated[int, typer.Option(min=1, max=26, help="Of the plate.")] = 8,
     columns: Annotated[int, typer.Option(min=1, help="Of the plate.")] = 12,
@@ -108,10 +111,13 @@ def plate(
         names = " then ".join(each.card.name for each in bundles)
         config = load_rig(rig)
         digests = " ".join(each.card.flatbuffer_sha256[:12] for each in bundles)
-        begin_folder(out, f"{config.name} {seed} {method} {digests} {snake} {layout} {depth} {dwell_s:g}")
+        asked = "" if confirm else " once"
+        begin_folder(
+            out, f"{config.name} {seed} {method}{asked} {digests} {snake} {layout} {depth} {dwell_s:g}"
+        )
         with open_rig(config, seed=seed) as opened:
             begin = _by_contrast(opened, begin_span_um, timeout)
-            chosen = autofocus_of(opened, method, bundles, timeout)
+            chosen = autofocus_of(opened, method, bundles, timeout, confirm=confirm)
             visits = visit_plate(
                 opened,
                 layout,
@@ -129,7 +135,7 @@ def plate(
         title = " ".join(filter(None, (notice, config.name, str(method), names, f"{snake} snake")))
         values = {"rig": config.name, "notice": notice, "seed": seed, "method": str(method)}
         values |= {"bundles": [each.card.name for each in bundles], "networks": digests.split()}
-        values |= {"snake": str(snake), "dwell_s": dwell_s}
+        values |= {"snake": str(snake), "dwell_s": dwell_s, "confirm": confirm}
     folder = stacks if stacks is not None else out
     assert folder is not None
     measured = list(
@@ -146,7 +152,9 @@ def plate(
         write_json(json_file, {**values, **found, "by_well": [well.as_dict() for well in measured]})
 
 
-def autofocus_of(rig: "Rig", method: MethodName, bundles: "list[Bundle]", timeout_s: float) -> "Autofocus":
+def autofocus_of(
+    rig: "Rig", method: MethodName, bundles: "list[Bundle]", timeout_s: float, *, confirm: bool = True
+) -> "Autofocus":
     """Return what focuses a rig once by a method, for `calibration.plate_visit`.
 
     Raises
@@ -174,7 +182,7 @@ def autofocus_of(rig: "Rig", method: MethodName, bundles: "list[Bundle]", timeou
     RangesFocuser(rig.config, ranges)
 
     def focus() -> "FocusResult":
-        return focus_once(rig, RangesFocuser(rig.config, ranges), timeout_s=timeout_s)
+        return focus_once(rig, RangesFocuser(rig.config, ranges, confirm=confirm), timeout_s=timeout_s)
 
     return focus
 

@@ -90,6 +90,17 @@ def test_the_far_range_alone_is_as_good_as_it_is() -> None:
         assert error_um(rig) == pytest.approx(0.4, abs=0.1)
 
 
+def test_without_confirmation_each_range_is_asked_once() -> None:
+    with open_rig(CONFIG, seed=1) as rig:
+        started_at(rig, 60)
+        ranges = [far(rig), near(rig)]
+        result = focus_once(rig, RangesFocuser(CONFIG, ranges, confirm=False), timeout_s=30)
+        assert result.focused
+        assert [r.predictor.asked for r in ranges] == [1, 1]  # type: ignore[attr-defined]
+        # The far range leaves 0.02 * 60 - 1 um, of which the near one errs by a twentieth.
+        assert abs(error_um(rig)) == pytest.approx(0.05 * 0.2, abs=0.02)
+
+
 def test_an_answer_beyond_the_only_range_is_a_failure_and_the_lens_goes_back() -> None:
     with open_rig(CONFIG, seed=1) as rig:
         started_at(rig, 40)
