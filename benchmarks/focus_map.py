@@ -77,6 +77,8 @@ def compared(seed: int, shots: Path, stacks: Path, options: argparse.Namespace) 
         "error_of_shots_untrimmed": _figures(comparison.error_um[shot] + (told or 0.0)),
         "seconds": seconds,
         "time_ratio": seconds["network"]["total"] / seconds["contrast"]["total"],
+        "time_ratio_without_scans": (seconds["network"]["total"] - seconds["network"]["scan"])
+        / seconds["contrast"]["total"],
         "time_ratio_after_search": later["network"] / later["contrast"],
         "surface": {"network": one.figures()["surface"], "contrast": many.figures()["surface"]},
         "unevenness": unevenness(rig, seed, one),

@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -37,11 +38,32 @@ TILTS = (3, 6)
 
 OUT_DOF = (0.1, 1.5)
 
+
+@dataclass(frozen=True)
+class Other:
+    """How stacks of another rig are made and labelled.
+
+    Attributes
+    ----------
+    planes : of `wormfocus simulate`
+    measure, criterion : of the labels; the criterion is that of all measures of contrast
+    own_zero : the measure's focus is at a distance from the rig's true focus that belongs to the rig, such as
+        that of a beam from the imaging camera's, so that bias is no error
+    """
+
+    planes: StackPlan
+    measure: str = DEFAULT_MEASURE
+    criterion: Literal["max", "min"] | None = None
+    own_zero: bool = False
+
+
 OTHERS = {
-    # Planes, half range and window in um, and the measure: paper 2's +-10 um in steps of 0.5 um, and paper
-    # 4's short range, whose zero is the beam's own focus and not that of the imaging camera.
-    "slide_sim": (StackPlan(41, 10.0, 120.0, True), DEFAULT_MEASURE),
-    "slit_laser_sim": (StackPlan(41, 10.0, None, True), "power_spectrum_std"),
+    # Paper 2's +-10 um in steps of 0.5 um; paper 4's short range; paper 5's beads, paper 3's yeast, whose
+    # contrast is least in focus.
+    "slide_sim": Other(StackPlan(41, 10.0, 120.0, True)),
+    "slit_laser_sim": Other(StackPlan(41, 10.0, None, True), "power_spectrum_std", own_zero=True),
+    "beads_sim": Other(StackPlan(31, 150.0, None, True), own_zero=True),
+    "yeast_sim": Other(StackPlan(31, 5.0, None, True), criterion="min"),
 }
 
 RECORDED = {
@@ -58,8 +80,7 @@ class Verdict:
     """What became of one stack: the error of its label in um, or why it has none."""
 
     error_um: float | None
-    sigma_um: float
-    reason: str
+    reason: str = ""
 
 
 def summary(case: str, peaks: list[Peak | None], truths: list[float], rig: RigConfig) -> Row:
@@ -75,6 +96,7 @@ def summary(case: str, peaks: list[Peak | None], truths: list[float], rig: RigCo
         "spread_steps": round(float(steps.std()), 2),
         "rms_steps": round(float(np.sqrt(np.mean(steps**2))), 2),
         "median_abs_steps": round(float(np.median(np.abs(steps))), 2),
+        "p90_abs_steps": round(float(np.quantile(np.abs(steps), 0.9)), 2),
         "largest_steps": round(float(np.abs(steps).max()), 2),
         "rms_dof": round(float(np.sqrt(np.mean(errors**2))) / rig.optics.dof_um, 4),
         "sigma_median_steps": round(float(np.median(sigmas)) / rig.axis.um_per_step, 2),
@@ -84,23 +106,27 @@ def summary(case: str, peaks: list[Peak | None], truths: list[float], rig: RigCo
 
 
 def peak_of(
-    z: NDArray[np.float64], planes: list[NDArray[np.float64]], name: str, box: Box | None
+    z: NDArray[np.float64],
+    planes: list[NDArray[np.float64]],
+    name: str,
+    box: Box | None,
+    criterion: Literal["max", "min"] | None = None,
 ) -> Peak | None:
     """Peak of one measure alone; None where it has none to be trusted."""
     measure = MEASURES[name]
     curve = np.array([measure(plane, box) for plane in planes])
     try:
-        return find_peak(z, curve, "max" if measure.focus_is == "maximum" else "min")
+        return find_peak(z, curve, criterion or ("max" if measure.focus_is == "maximum" else "min"))
     except NoFocusPeak:
         return None
 
 
-def verdict(stack: ZStack, truth_um: float, measure: str = DEFAULT_MEASURE) -> Verdict:
+def verdict(stack: ZStack, truth_um: float, how: Other | None = None) -> Verdict:
     """Label a stack as `wormfocus label` does."""
-    found = examine(stack, measure)
+    found = examine(stack) if how is None else examine(stack, how.measure, Plan(criterion=how.criterion))
     if found.reason or found.peak is None:
-        return Verdict(None, 0.0, found.reason)
-    return Verdict(found.peak.position - truth_um, found.peak.sigma, "")
+        return Verdict(None, found.reason)
+    return Verdict(found.peak.position - truth_um)
 
 
 def verdicts(case: str, found: list[Verdict], rig: RigConfig, *, in_range: bool = True) -> Row:
@@ -119,6 +145,8 @@ def verdicts(case: str, found: list[Verdict], rig: RigConfig, *, in_range: bool 
         steps = errors / rig.axis.um_per_step
         row |= {
             "rms_steps": round(float(np.sqrt(np.mean(steps**2))), 2),
+            "median_abs_steps": round(float(np.median(np.abs(steps))), 2),
+            "p90_abs_steps": round(float(np.quantile(np.abs(steps), 0.9)), 2),
             "largest_steps": round(float(np.abs(steps).max()), 2),
             "half_dof_out": int((np.abs(errors) > rig.optics.dof_um / 2).sum()),
         }
@@ -128,7 +156,6 @@ def verdicts(case: str, found: list[Verdict], rig: RigConfig, *, in_range: bool 
         "minimum",
         "several comparable",
         "several depths",
-        "too flat",
         "disagree",
         "does not",
         "tilted",
@@ -210,27 +237,26 @@ def _thinned(stack: ZStack) -> ZStack:
     return ZStack(stack.images[::2], stack.positions_um[::2], stack.um_per_px, stack.specimen, stack.notes)
 
 
-def others(rig: RigConfig, plan: StackPlan, measure: str, seeds: range, folder: Path) -> Iterator[Row]:
+def others(rig: RigConfig, how: Other, seeds: range, folder: Path) -> Iterator[Row]:
     """Rows for another simulated rig."""
-    paths = [
-        done.path for done in simulate_stacks(rig, plan, seeds, folder / rig.name) if done.path is not None
-    ]
+    made = simulate_stacks(rig, how.planes, seeds, folder / rig.name)
+    paths = [done.path for done in made if done.path is not None]
     peaks: dict[str, list[Peak | None]] = {}
     truths, found = [], []
-    of_light = MEASURES[measure].focus_is == "minimum"
-    names = [measure] if of_light else [n for n, m in MEASURES.items() if m.focus_is == "maximum"]
+    of_light = MEASURES[how.measure].focus_is == "minimum"
+    names = [how.measure] if of_light else [n for n, m in MEASURES.items() if m.focus_is == "maximum"]
     for path in paths:
         stack, label = read_stack(path), read_label(path)
         assert label is not None
         truths.append(label.focus_um)
         planes = [luminance(plane) for plane in stack.images]
         for name in names:
-            peaks.setdefault(name, []).append(peak_of(stack.positions_um, planes, name, None))
-        found.append(verdict(stack, label.focus_um, measure))
+            peaks.setdefault(name, []).append(peak_of(stack.positions_um, planes, name, None, how.criterion))
+        found.append(verdict(stack, label.focus_um, how))
     for name, of_measure in peaks.items():
         yield summary(f"{rig.name}, {name}, whole", of_measure, truths, rig)
-    row = verdicts(f"{rig.name}, labels by {measure}, plain", found, rig)
-    yield {key: row[key] for key in ("case", "stacks", "labelled", "refused")} if of_light else row
+    row = verdicts(f"{rig.name}, labels by {how.measure}, plain", found, rig)
+    yield {k: v for k, v in row.items() if "wrong" not in k and "_dof" not in k} if how.own_zero else row
 
 
 def recorded(folder: Path) -> Iterator[Row]:
@@ -283,10 +309,8 @@ def main() -> None:
     for name in options.rigs:
         rig = load_rig(name)
         if name in OTHERS:
-            plan, measure = OTHERS[name]
-            keep(
-                others(rig, plan, measure, range(options.seed, options.seed + options.others), options.stacks)
-            )
+            seeds = range(options.seed, options.seed + options.others)
+            keep(others(rig, OTHERS[name], seeds, options.stacks))
         else:
             seeds = range(options.seed, options.seed + options.specimens)
             if not options.labels_only:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from hw.config import RigConfig
 
 BEAD_UM = 28.5
-EXPOSURES_MS = (6, 12, 18, 24)
+EXPOSURES_MS = (6, 9, 12, 15, 18, 21, 24)
 CENTRE_UM, SPAN_UM, STEP_UM = 55.0, 240.0, 7.5
 BEAD_NUMBERS = (2, 3, 4, 6, 8, 12)
 DRAWS = 12

@@ -27,14 +27,11 @@ WITNESSES: Mapping[Literal["maximum", "minimum"], tuple[str, ...]] = {
 }
 """Who is asked beside a measure, by what it is in focus. What is least for a spot of light has no second."""
 
-AGREEMENT = 0.15
+AGREEMENT = 0.1
 """Measures agree whose peaks are nearer than this share of the narrower peak's width."""
 
 MAX_SIGMA = 0.1
 """A peak of a larger standard deviation, as a share of its width, is no label."""
-
-MAX_WIDTH_DOF = 5.0
-"""A peak of more depths of field is that of no one plane: where it is highest is up to the camera's tones."""
 
 MAX_TILT = 0.25
 """Focus may differ by this share of the peak's width, or by the depth of field, from side to side."""
@@ -139,8 +136,7 @@ def examine(stack: ZStack, measure: str = DEFAULT_MEASURE, plan: Plan | None = N
         peak = find_peak(z, curves[measure], criterion)
     except NoFocusPeak as refusal:
         return Examination(measure, z, region, curves, reason=str(refusal))
-    dof_um = _depth_of_field_um(stack)
-    peaks, doubt = {measure: peak}, _doubt_about_shape(peak, dof_um)
+    peaks, doubt = {measure: peak}, _doubt_about_sigma(peak)
     for witness in list(curves)[1:]:
         # Where focus is the minimum of contrast, it is that of every measure of contrast.
         other_kind = focus_measure(witness.split(",")[0]).focus_is != kind
@@ -157,6 +153,7 @@ def examine(stack: ZStack, measure: str = DEFAULT_MEASURE, plan: Plan | None = N
     # A part of a spot of light is none.
     grid = plan.patches if kind == "maximum" else (1, 1)
     patches = tuple(_patches(planes, z, measure, peak.criterion, region, grid))
+    dof_um = _depth_of_field_um(stack)
     allowed = dof_um if dof_um > 0 else MAX_TILT * peak.width
     doubt = doubt or _doubt_about_tilt(patches, region, allowed) or _doubt_about_depth(patches, peak, allowed)
     return Examination(measure, z, region, curves, peaks, patches, peak, doubt)
@@ -192,16 +189,11 @@ def _widest_gap(z: NDArray[np.float64]) -> float:
     return float(np.diff(np.sort(z)).max())
 
 
-def _doubt_about_shape(peak: Peak, dof_um: float) -> str:
+def _doubt_about_sigma(peak: Peak) -> str:
     if peak.sigma > MAX_SIGMA * peak.width:
         return (
             f"the peak at {peak.position:g} um is uncertain by {peak.sigma:.3g} um, "
             f"its width is {peak.width:.3g} um; record more planes or more contrast"
-        )
-    if dof_um > 0 and peak.width > MAX_WIDTH_DOF * dof_um:
-        return (
-            f"the peak at {peak.position:g} um is too flat: {peak.width:.3g} um wide, more than "
-            f"{MAX_WIDTH_DOF:g} depths of field; label a smaller --region, or correct it by hand"
         )
     return ""
 

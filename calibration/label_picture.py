@@ -24,9 +24,7 @@ ROW_INCHES = 2.1
 COLOURS = {"labelled": "tab:green", "kept": "tab:green", "corrected": "tab:blue", "refused": "tab:red"}
 
 
-def draw_labels(
-    results: Sequence[LabelResult], path: Path, *, spacing_um: float | None = None, planes: bool = True
-) -> int:
+def draw_labels(results: Sequence[LabelResult], path: Path, *, spacing_um: float | None = None) -> int:
     """Draw stacks with their labels: those refused first, then those labelled with the largest sigma.
 
     Parameters
@@ -34,7 +32,6 @@ def draw_labels(
     results : of `calibration.label.label_stacks`, with examinations
     path : the picture, PNG; one that is there is replaced
     spacing_um : for folders whose names give only the planes' order
-    planes : draw the plane nearest to focus too, not the curves alone
 
     Returns
     -------
@@ -49,14 +46,11 @@ def draw_labels(
     from matplotlib.figure import Figure
 
     shown = sorted(results, key=_doubtfulness)[:MAX_SHOWN]
-    figure = Figure(figsize=(11 if planes else 8, ROW_INCHES * len(shown) + 0.3), layout="constrained")
-    axes = figure.subplots(
-        len(shown), 2 if planes else 1, squeeze=False, width_ratios=[1, 3] if planes else [1]
-    )
+    figure = Figure(figsize=(11, ROW_INCHES * len(shown) + 0.3), layout="constrained")
+    axes = figure.subplots(len(shown), 2, squeeze=False, width_ratios=[1, 3])
     for row, result in zip(axes, shown, strict=True):
-        if planes:
-            _draw_plane(row[0], result, spacing_um)
-        _draw_curves(row[-1], result)
+        _draw_plane(row[0], result, spacing_um)
+        _draw_curves(row[1], result)
     try:
         figure.savefig(path, dpi=90)
     except OSError as error:

@@ -63,7 +63,7 @@ def smooth_curve(x: NDArray[np.float64], y: NDArray[np.float64]) -> SmoothCurve:
     low, high = float(x.min()), float(x.max())
     # Evenly spaced beyond the ends too: only then has a parabola no third differences.
     piece = (high - low) / INTERVALS
-    knots = low + piece * np.arange(-3, INTERVALS + 4)
+    knots = np.asarray(low + piece * np.arange(-3, INTERVALS + 4), np.float64)
     knots[3], knots[-4] = low, high
     average = _places(x, (high - low) / PLACES)
     weight = 1 / average.max(axis=1)

@@ -9,7 +9,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hw.errors import AxisFault, CameraStalled
+from calibration.acquire import home_if_needed, move_and_rest, move_stage_and_rest, run_up_steps
+from hw.errors import CameraStalled
 from hw.frame import Frame
 from hw.rig import Rig
 
@@ -19,10 +20,6 @@ T = TypeVar("T")
 
 KINDS = ("move", "settle", "expose", "predict", "scan")
 """What time is spent on: moves from point to point, their settling, single exposures, the network, scans."""
-
-POLL_S = 0.001
-MOVE_SLACK = 2.0
-"""A move may take this many times as long as planned, and a second more, before it counts as failed."""
 
 
 class Station:
@@ -45,9 +42,7 @@ class Station:
         self._frames: Iterator[Frame] = rig.camera.frames()
         self._beat_s: float | None = None
         self.seconds: dict[str, float] = defaultdict(float)
-        if not rig.axis.homed:
-            rig.axis.home()
-            self._rest()
+        home_if_needed(rig)
 
     @property
     def lens_um(self) -> float:
@@ -74,7 +69,8 @@ class Station:
         """Bring a place under the lens and the lens to a position, both at once, and wait for both."""
         clock, config = self.rig.clock, self.rig.config
         begin_s = clock.now()
-        self._stage.move_to(x_um, y_um)
+        self.rig.axis.move_to(self._steps(lens_um))
+        move_stage_and_rest(self.rig, x_um, y_um)
         self._lens_to(lens_um)
         took_s = clock.now() - begin_s
         least_s = config.axis.settle_s
@@ -126,30 +122,14 @@ class Station:
 
     @property
     def _run_up(self) -> float:
-        return 2 * self.rig.config.axis.backlash_steps
+        return run_up_steps(self.rig.config)
+
+    def _steps(self, lens_um: float) -> float:
+        low, high = self.rig.axis.limits_steps
+        return min(max(lens_um / self.rig.axis.um_per_step, low), high)
 
     def _lens_to(self, lens_um: float) -> None:
-        low, high = self.rig.axis.limits_steps
-        steps = min(max(lens_um / self.rig.axis.um_per_step, low), high)
-        self.rig.axis.move_to(steps)
-        self._rest()
-
-    def _rest(self) -> None:
-        """Wait until lens and stage have settled, for a bounded time."""
-        rig, axis, config = self.rig, self.rig.axis, self.rig.config
-        planned_s = (axis.limits_steps[1] - axis.limits_steps[0]) / config.axis.max_speed_steps_s
-        if config.stage is not None:
-            left, top, right, bottom = self._stage.limits_um
-            planned_s += math.hypot(right - left, bottom - top) / config.stage.max_speed_um_s
-        end_s = rig.clock.now() + MOVE_SLACK * planned_s + 1.0
-        while axis.moving or self._stage.moving:
-            if axis.fault is not None:
-                raise AxisFault(axis.fault)
-            if rig.clock.now() > end_s:
-                raise AxisFault("lens or stage did not come to rest in time; check with 'wormfocus doctor'")
-            rig.clock.sleep(POLL_S)
-        if axis.fault is not None:
-            raise AxisFault(axis.fault)
+        move_and_rest(self.rig, self._steps(lens_um))
 
     def _frame(self) -> Frame:
         """Return the first frame whose exposure starts from now on."""

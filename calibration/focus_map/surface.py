@@ -150,11 +150,12 @@ def _likelihood(places: Places, basis: Values, heights: Values, length: float, r
     """Restricted log likelihood, up to a constant."""
     _, _, trend_inverse, q = _system(places, basis, length, ratio)
     free = len(heights) - basis.shape[1]
-    variance = max(float(heights @ q @ heights) / free, 1e-30)
+    variance: float = max(float(heights @ q @ heights) / free, 1e-30)
     covariance = _correlation(places, places, length) + ratio * np.eye(len(places))
     spread = float(np.linalg.slogdet(covariance)[1])
     trend = -float(np.linalg.slogdet(trend_inverse)[1])
-    return -0.5 * (free * math.log(variance) + spread + trend)
+    likelihood: float = -0.5 * (free * math.log(variance) + spread + trend)
+    return likelihood
 
 
 def _correlation(a: Places, b: Places, length: float) -> Values:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from calibration.simulate import StackPlan, simulate_stack
 from hw.config import RigConfig, load_rig
 from hw.errors import ConfigError
-from hw.simulation.bead_things import Bead, Things
+from hw.simulation.bead_things import Bead, Things, bead_wave
 from hw.simulation.bead_wave import ball_spectrum, lay_out
 from hw.simulation.beads import BeadSlide
 from hw.simulation.beads_config import BeadsConfig
+from hw.simulation.optics import ExitWave
 from hw.simulation.rig import sample_of
 
 
@@ -65,6 +66,15 @@ def test_a_balls_spectrum_is_that_of_its_transmission() -> None:
     spectrum = np.fft.fft2(added)[:20, :20] * grid**2
     middle = (side // 2 * grid,) * 2
     np.testing.assert_allclose(lay_out(table, frequencies, middle), spectrum, atol=2e-3 * abs(spectrum).max())
+
+
+def test_bands_of_one_colour_are_rendered_once_and_the_same() -> None:
+    slide = a_slide(a_rig(), 1)
+    lot = slide.things.lot
+    shared = bead_wave(slide.lens, lot, lot.diameter_um, [(1.0, -2.0)], 96)
+    assert shared.spectra[0] is shared.spectra[2]
+    apart = ExitWave(shared.shape, [spectrum.copy() for spectrum in shared.spectra], shared.pad)
+    np.testing.assert_allclose(slide.lens.image(shared, 20.0), slide.lens.image(apart, 20.0), rtol=1e-6)
 
 
 def test_a_bead_is_a_dark_ring_about_a_bright_centre_that_is_brightest_at_focus() -> None:
