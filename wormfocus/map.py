@@ -46,7 +46,6 @@ class BundleJudge:
 
         self._predictor = Predictor(bundle)
         self.patch_px = window_px(bundle.card.input, rig.optics.um_per_px)
-        self.range_um = bundle.card.trained_range_um
 
     def judge(self, patch: "NDArray[np.uint8]") -> "PatchOffset":
         """Judge one patch (H, W, 3) uint8 RGB."""

@@ -42,11 +42,9 @@ class Judge(Protocol):
     Attributes
     ----------
     patch_px : (width, height) of a patch in camera pixels
-    range_um : offsets between plus and minus this were trained on
     """
 
     patch_px: tuple[int, int]
-    range_um: float
 
     def judge(self, patch: NDArray[np.uint8]) -> PatchOffset:
         """Judge one patch (H, W, 3) uint8 RGB."""

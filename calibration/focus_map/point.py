@@ -195,7 +195,10 @@ def _told_in_focus(
         station.go(*station.place_um, focus_um + off * dof)
         frame = station.look()
         counts.shots += 1
-        verdict = station.think(lambda pixels=frame.pixels: _judge(pixels, plan, judge, dof))  # type: ignore[misc]
+        try:
+            verdict = station.think(lambda pixels=frame.pixels: _judge(pixels, plan, judge, dof))  # type: ignore[misc]
+        except _Failed:
+            return None
         # Patches that disagree have planes of their own: their mean need not be the field's.
         if verdict is None or verdict.spread_um > plan.uneven_dof * dof:
             return None

@@ -66,6 +66,7 @@ class FocusMap:
             "points": len(self.points),
             **states,
             "uneven": uneven,
+            "trim_um": next((point.told_um for point in self.points if point.told_um is not None), None),
             "shots": sum(point.shots for point in self.points),
             "planes": sum(point.planes for point in self.points),
             "seconds": {kind: round(value, 3) for kind, value in self.seconds().items()},
