@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,9 @@ from calibration.peak import find_peak
 from hw.errors import StackError
 
 __all__ = ["MapPoint", "PointPlan", "measure_point"]
+
+State = Literal["shot", "scanned", "failed"]
+"""How a point was measured, if it was."""
 
 TRIM_LOOKS_DOF = (-1.5, 0.0, 1.5)
 """Where, about the first plane that is known, the network is asked for its constant error."""
@@ -67,7 +71,7 @@ class MapPoint:
     row: int
     x_um: float
     y_um: float
-    state: Literal["shot", "scanned", "failed"]
+    state: State
     focus_um: float | None = None
     sigma_um: float | None = None
     reason: str = ""
@@ -120,6 +124,9 @@ def measure_point(
     station.start()
     counts = _Counts()
     where = (point.column, point.row, point.x_um, point.y_um)
+    state: State
+    focus: float | None
+    sigma: float | None
     try:
         if expected_um is None:
             low, high = _search_range(station)
@@ -140,7 +147,7 @@ def measure_point(
         state, focus, sigma, reason = "failed", None, None, str(error)
     return MapPoint(
         *where,
-        state,  # type: ignore[arg-type]
+        state,
         focus,
         sigma,
         reason,
@@ -155,7 +162,7 @@ def measure_point(
 
 def _by_shot(
     station: Station, plan: PointPlan, judge: Judge, trim_um: float, counts: _Counts
-) -> tuple[str, float, float, str]:
+) -> tuple[State, float, float, str]:
     """Judge one shot, or a few where focus is far; scan where the patches disagree (paper 2, section 2.2)."""
     dof = station.rig.config.optics.dof_um
     low, high = station.limits_um
@@ -164,7 +171,7 @@ def _by_shot(
         frame = station.look()
         counts.shots += 1
         lens_um = frame.lens_steps * station.rig.axis.um_per_step
-        verdict = station.think(lambda pixels=frame.pixels: _judge(pixels, plan, judge, dof))  # type: ignore[misc]
+        verdict = station.think(partial(_judge, frame.pixels, plan, judge, dof))
         if verdict is None:
             reason = "no patch that the network is sure of"
             break
@@ -196,7 +203,7 @@ def _told_in_focus(
         frame = station.look()
         counts.shots += 1
         try:
-            verdict = station.think(lambda pixels=frame.pixels: _judge(pixels, plan, judge, dof))  # type: ignore[misc]
+            verdict = station.think(partial(_judge, frame.pixels, plan, judge, dof))
         except _Failed:
             return None
         # Patches that disagree have planes of their own: their mean need not be the field's.
@@ -246,7 +253,7 @@ def _scan(
     """Find the peak of sharpness about a plane; a range that ends on a flank is made longer, for a while."""
     dof = station.rig.config.optics.dof_um
     low, high = station.limits_um
-    half = span_dof * dof / 2
+    half = min(span_dof * dof, high - low) / 2
     # Where the axis ends, the range does not shrink but gives way.
     middle_um = min(max(middle_um, low + half), high - half)
     intervals = max(4, math.ceil(2 * half / (plan.step_dof * dof) - 1e-9))

@@ -13,6 +13,7 @@ from calibration.focus_map.point import MapPoint
 from calibration.focus_map.station import KINDS
 from calibration.focus_map.surface import Surface, fit_surface
 from hw.errors import StackError
+from hw.whole_file import write_whole
 
 __all__ = ["Comparison", "FocusMap", "compare", "read_map", "write_map"]
 
@@ -159,10 +160,8 @@ def write_map(path: Path, focus_map: FocusMap) -> None:
     """
     figures = focus_map.figures()
     data = {**focus_map.about, "figures": figures, "points": _with_surface(focus_map, figures)}
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        partial.write_text(json.dumps(data, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, (json.dumps(data, indent=1, allow_nan=False) + "\n").encode())
     except OSError as error:
         raise StackError(f"{path}: cannot be written ({error.strerror}); check folder and space") from error
 

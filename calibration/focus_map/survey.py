@@ -14,6 +14,7 @@ from calibration.focus_map.result import FocusMap, point_from
 from calibration.focus_map.station import Station
 from hw.errors import StackError
 from hw.rig import Rig
+from hw.whole_file import write_whole
 
 __all__ = ["POINTS_FILE", "survey"]
 
@@ -85,14 +86,15 @@ def _taken_up(file: Path, about: dict[str, Any]) -> list[MapPoint]:
             file.parent.mkdir(parents=True, exist_ok=True)
             _append(file, about)
             return []
-        text = file.read_text(encoding="utf-8")
-        lines = text.split("\n")
-        # A line that was cut short is that of a point to be measured again.
-        whole = lines[:-1]
-        if lines[-1]:
-            file.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8")
-        if not whole or json.loads(whole[0]) != json.loads(json.dumps(about)):
+        *whole, cut_short = file.read_bytes().split(b"\n")
+        ours = json.dumps(about).encode()
+        if json.loads(whole[0]) != json.loads(ours) if whole else not ours.startswith(cut_short):
             raise StackError(f"{file}: holds another survey; choose another folder")
+        # A line that was cut short is that of a point to be measured again.
+        if cut_short:
+            write_whole(file, b"".join(line + b"\n" for line in whole))
+        if not whole:
+            _append(file, about)
         return [point_from(json.loads(line)) for line in whole[1:]]
     except OSError as error:
         raise StackError(f"{file}: cannot be used ({error.strerror}); choose another folder") from error

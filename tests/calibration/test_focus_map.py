@@ -14,6 +14,7 @@ from calibration.focus_map.path import GridPoint, plan_path
 from calibration.focus_map.picture import draw_map
 from calibration.focus_map.point import MapPoint, PointPlan
 from calibration.focus_map.result import FocusMap, compare, read_map, write_map
+from calibration.focus_map.station import Station
 from calibration.focus_map.surface import fit_surface
 from calibration.focus_map.survey import POINTS_FILE, survey
 from hw.config import RigConfig, load_rig
@@ -280,6 +281,38 @@ def test_a_survey_that_was_cut_short_goes_on(tmp_path: Path) -> None:
     assert [json.loads(line)["column"] for line in lines[1:]] == [0, 1, 2, 3]
     with open_rig(rig, seed=SEED) as opened, pytest.raises(StackError, match="another survey"):
         survey(opened, path[:3], PointPlan(), None, tmp_path, ABOUT)
+
+
+def test_a_survey_cut_short_in_its_description_begins_anew(tmp_path: Path) -> None:
+    rig = small_rig()
+    path = tissue_points(rig, 1)
+    for number, (left, goes_on) in enumerate((("", True), ('{"rig": "', True), ("mine", False))):
+        file = tmp_path / str(number) / POINTS_FILE
+        file.parent.mkdir()
+        file.write_text(left, encoding="utf-8")
+        with open_rig(rig, seed=SEED) as opened:
+            if goes_on:
+                found = survey(opened, path, PointPlan(), None, file.parent, ABOUT)
+                assert [point.state for point in found.points] == ["scanned"]
+                assert len(file.read_text(encoding="utf-8").splitlines()) == 2
+            else:
+                with pytest.raises(StackError, match="another survey"):
+                    survey(opened, path, PointPlan(), None, file.parent, ABOUT)
+                assert file.read_text(encoding="utf-8") == left
+
+
+def test_a_scan_wider_than_the_travel_is_that_of_the_travel(tmp_path: Path) -> None:
+    rig = small_rig()
+    steps = 40.0 / rig.axis.um_per_step
+    axis = rig.axis.model_copy(update={"min_steps": -steps, "max_steps": steps})
+    rig = rig.model_copy(update={"axis": axis})
+    with open_rig(rig, seed=SEED) as opened:
+        low, high = Station(opened).limits_um
+        plan = PointPlan(span_dof=2 * (high - low) / rig.optics.dof_um, step_dof=2.5)
+        (point,) = survey(opened, tissue_points(rig, 1), plan, None, tmp_path, ABOUT).points
+    assert point.state == "scanned"
+    assert point.focus_um is not None
+    assert low < point.focus_um < high
 
 
 def synthetic_map(offset_um: float, *, seed: int = SEED) -> FocusMap:
