@@ -14,6 +14,7 @@ from hw.rig import Rig
 
 __all__ = [
     "acquire_stack",
+    "frames_from",
     "home_if_needed",
     "move_and_rest",
     "move_stage_and_rest",
@@ -132,7 +133,7 @@ def acquire_stack(
     for number, position in enumerate(positions, 1):
         move_and_rest(rig, float(position))
         rig.clock.sleep(extra_s)
-        frame = _frame_at_rest(rig, frames)
+        (frame,) = frames_from(rig, frames, rig.clock.now())
         # One array from the beginning: a stack of full frames is half a gigabyte, and a Pi has no second.
         if images is None:
             images = np.empty((len(positions), *frame.pixels.shape), np.uint8)
@@ -237,14 +238,34 @@ def _wait_for_rest(rig: Rig) -> None:
         raise AxisFault(axis.fault)
 
 
-def _frame_at_rest(rig: Rig, frames: Iterator[Frame]) -> Frame:
-    """Return the first frame whose exposure starts from now on."""
-    settled_s = rig.clock.now()
+def frames_from(rig: Rig, frames: Iterator[Frame], since_s: float, count: int = 1) -> list[Frame]:
+    """Return the first frames of a resting lens whose exposures began at a time or later.
+
+    Parameters
+    ----------
+    rig : with the lens at rest
+    frames : of its camera
+    since_s : on the rig's clock, not later than now
+    count : number of frames
+
+    Raises
+    ------
+    CameraStalled
+        They do not arrive in time.
+    """
     camera = rig.config.camera
-    end_s = settled_s + camera.stall_timeout_s + (camera.latency_frames + 2) / camera.fps + camera.exposure_s
+    end_s = (
+        rig.clock.now()
+        + camera.stall_timeout_s
+        + (camera.latency_frames + 1 + count) / camera.fps
+        + camera.exposure_s
+    )
+    found: list[Frame] = []
     for frame in frames:
-        if frame.exposure_start_s >= settled_s and not frame.lens_moving:
-            return frame
+        if frame.exposure_start_s >= since_s and not frame.lens_moving:
+            found.append(frame)
+        if len(found) == count:
+            return found
         if rig.clock.now() > end_s:
             break
     raise CameraStalled("the camera delivered no frame of the lens at rest in time; check its connection")

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.acquire import move_and_rest, run_up_steps
+from calibration.acquire import frames_from, move_and_rest, run_up_steps
 from calibration.dataset import SettleRecord
 from calibration.measure import DEFAULT_MEASURE, MEASURES
 from hw.config import RigConfig
@@ -176,7 +176,8 @@ def measure_settle(rig: Rig, low_steps: float) -> Settle:
         if run_up > 0 or number:
             move_and_rest(rig, low_steps - run_up)
         move_and_rest(rig, low_steps)
-        before = _small(_first_from(rig, frames, rig.clock.now()).pixels)
+        (start,) = frames_from(rig, frames, rig.clock.now())
+        before = _small(start.pixels)
         rig.axis.move_to(high_steps)
         seen = _watch(rig, frames, watch_s)
         stop_s = _stop_s(rig, seen[0].start_s)
@@ -232,7 +233,8 @@ def sharpest(rig: Rig, positions_steps: NDArray[np.float64]) -> float:
     scores = []
     for position in positions_steps:
         move_and_rest(rig, float(position))
-        scores.append(measure(_first_from(rig, frames, rig.clock.now()).pixels))
+        (frame,) = frames_from(rig, frames, rig.clock.now())
+        scores.append(measure(frame.pixels))
     return float(positions_steps[int(np.argmax(scores))])
 
 
@@ -278,16 +280,6 @@ def _watch(rig: Rig, frames: Iterator[Frame], seconds: float) -> list[_Look]:
     raise CameraStalled(
         f"the camera did not see the lens at rest for {seconds:g} s in time; check it with 'wormfocus doctor'"
     )
-
-
-def _first_from(rig: Rig, frames: Iterator[Frame], start_s: float) -> Frame:
-    end_s = start_s + rig.config.camera.stall_timeout_s + 10 / rig.config.camera.fps
-    for frame in frames:
-        if frame.exposure_start_s >= start_s:
-            return frame
-        if rig.clock.now() > end_s:
-            break
-    raise CameraStalled("the camera delivered no new frame in time; check its connection")
 
 
 def _stop_s(rig: Rig, early_s: float) -> float:

@@ -9,10 +9,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.acquire import home_if_needed, move_and_rest
+from calibration.acquire import frames_from, home_if_needed, move_and_rest
 from calibration.measure import DEFAULT_MEASURE, focus_measure, luminance
 from hw.config import RigConfig
-from hw.errors import CameraStalled, StackError
+from hw.errors import StackError
 from hw.frame import Box, Frame
 from hw.rig import Rig
 
@@ -123,16 +123,7 @@ class Bench:
         since_s = rig.clock.now() + extra_rest_s
         # Asked only then, the camera's newest frame began after the rest, and none has to be thrown away.
         rig.clock.sleep(extra_rest_s + camera.exposure_s + (camera.latency_frames + 1) / camera.fps)
-        end_s = rig.clock.now() + camera.stall_timeout_s + (camera.latency_frames + 2 + count) / camera.fps
-        frames = []
-        for frame in self._frames:
-            if frame.exposure_start_s >= since_s:
-                frames.append(frame)
-            if len(frames) == count:
-                return frames
-            if rig.clock.now() > end_s:
-                break
-        raise CameraStalled("the camera delivered no frame of the lens at rest in time; check its connection")
+        return frames_from(rig, self._frames, since_s, count)
 
     def watch(self, count: int) -> Iterator[Frame]:
         """Yield the next frames, whatever the lens does."""

@@ -9,8 +9,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.acquire import home_if_needed, move_and_rest, move_stage_and_rest, run_up_steps
-from hw.errors import CameraStalled
+from calibration.acquire import (
+    frames_from,
+    home_if_needed,
+    move_and_rest,
+    move_stage_and_rest,
+    run_up_steps,
+)
 from hw.frame import Frame
 from hw.rig import Rig
 
@@ -139,13 +144,7 @@ class Station:
             beats = math.ceil((since_s - self._beat_s) * camera.fps - 1e-6)
             due_s = self._beat_s + (beats + camera.latency_frames) / camera.fps + camera.exposure_s
             self.rig.clock.sleep(due_s - since_s + 1e-6)
-        end_s = (
-            since_s + camera.stall_timeout_s + (camera.latency_frames + 2) / camera.fps + camera.exposure_s
-        )
-        for frame in self._frames:
-            self._beat_s = frame.exposure_start_s
-            if frame.exposure_start_s >= since_s - 1e-6 and not frame.lens_moving:
-                return frame
-            if self.rig.clock.now() > end_s:
-                break
-        raise CameraStalled("the camera delivered no frame at rest in time; check its connection")
+        # An exposure that begins on the beat may be rounded to just before it.
+        (frame,) = frames_from(self.rig, self._frames, since_s - 1e-6)
+        self._beat_s = frame.exposure_start_s
+        return frame
