@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.stack import ZStack
+from hw.axis import FocusAxis
 from hw.config import RigConfig
 from hw.errors import AxisFault, CameraStalled, StackError
 from hw.frame import Frame
@@ -14,6 +15,7 @@ from hw.rig import Rig
 
 __all__ = [
     "acquire_stack",
+    "end_of_move_s",
     "frames_from",
     "home_if_needed",
     "move_and_rest",
@@ -236,6 +238,24 @@ def _wait_for_rest(rig: Rig) -> None:
         rig.clock.sleep(POLL_S)
     if axis.fault is not None:
         raise AxisFault(axis.fault)
+
+
+def end_of_move_s(axis: FocusAxis, before_s: float, after_s: float) -> float:
+    """Return when the lens position last changed, by the axis's history, to a microsecond.
+
+    Parameters
+    ----------
+    axis : whose motor stands
+    before_s, after_s : times in s before the end of its move and after it
+    """
+    rest = axis.position_at(after_s)
+    while after_s - before_s > 1e-6:
+        middle = (before_s + after_s) / 2
+        if abs(axis.position_at(middle) - rest) < 1e-6:
+            after_s = middle
+        else:
+            before_s = middle
+    return after_s
 
 
 def frames_from(rig: Rig, frames: Iterator[Frame], since_s: float, count: int = 1) -> list[Frame]:

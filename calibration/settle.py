@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.acquire import frames_from, move_and_rest, run_up_steps
+from calibration.acquire import end_of_move_s, frames_from, move_and_rest, run_up_steps
 from calibration.dataset import SettleRecord
 from calibration.measure import DEFAULT_MEASURE, MEASURES
 from hw.config import RigConfig
@@ -180,7 +180,7 @@ def measure_settle(rig: Rig, low_steps: float) -> Settle:
         before = _small(start.pixels)
         rig.axis.move_to(high_steps)
         seen = _watch(rig, frames, watch_s)
-        stop_s = _stop_s(rig, seen[0].start_s)
+        stop_s = end_of_move_s(rig.axis, seen[0].start_s, rig.clock.now())
         after = [look for look in seen if look.start_s >= stop_s]
         try:
             first, share = _judge(before, [look.picture for look in after])
@@ -280,19 +280,6 @@ def _watch(rig: Rig, frames: Iterator[Frame], seconds: float) -> list[_Look]:
     raise CameraStalled(
         f"the camera did not see the lens at rest for {seconds:g} s in time; check it with 'wormfocus doctor'"
     )
-
-
-def _stop_s(rig: Rig, early_s: float) -> float:
-    """When the motor made its last step, to a millisecond, by the axis's history."""
-    final = rig.axis.position_steps
-    moving_s, still_s = early_s, rig.clock.now()
-    while still_s - moving_s > 1e-3:
-        middle = (moving_s + still_s) / 2
-        if abs(rig.axis.position_at(middle) - final) > 1e-3:
-            moving_s = middle
-        else:
-            still_s = middle
-    return still_s
 
 
 def _small(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -135,6 +136,12 @@ class Bench:
             return frame.pixels
         x, y, width, height = self.box
         return frame.pixels[y : y + height, x : x + width]
+
+    def halved(self, frame: Frame) -> NDArray[np.float32]:
+        """Return the target at half its size, grey, its mean taken away: flicker of light is no motion."""
+        grey = luminance(self.target(frame)).astype(np.float32)
+        half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+        return np.asarray(half - half.mean(), np.float32)
 
     def sharpness(self, image: NDArray[np.uint8]) -> float:
         """Default focus measure of an image, its mean taken away; squared grey levels.

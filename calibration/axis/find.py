@@ -110,10 +110,11 @@ def still_enough(bench: Bench) -> None:
     """
     camera = bench.rig.config.camera
     count = max(4, round(camera.fps))
-    seen = [bench.target(frame) for frame in bench.look(count, extra_rest_s=1.0)]
-    values = np.array([bench.sharpness(image) for image in (seen[0], seen[len(seen) // 2], seen[-1])])
-    first, last = (_small(image) for image in (seen[0], seen[-1]))
-    noise = float(np.square(_small(seen[1]) - first).mean())
+    seen = bench.look(count, extra_rest_s=1.0)
+    thrice = (seen[0], seen[len(seen) // 2], seen[-1])
+    values = np.array([bench.sharpness(bench.target(frame)) for frame in thrice])
+    first, second, last = (bench.halved(frame) for frame in (seen[0], seen[1], seen[-1]))
+    noise = float(np.square(second - first).mean())
     change = float(np.square(last - first).mean())
     if np.ptp(values) > LARGEST_CHANGE * values.max() or change > 4 * noise + 0.05:
         raise StackError(
@@ -144,10 +145,3 @@ def _box(detail: NDArray[np.float64], size: tuple[int, int]) -> Box:
     x, y = int(columns.min()) * side, int(rows.min()) * side
     right, bottom = (int(columns.max()) + 1) * side, (int(rows.max()) + 1) * side
     return Box(x, y, min(right, size[0]) - x, min(bottom, size[1]) - y)
-
-
-def _small(image: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Halve an image by averaging, grey, its mean taken away."""
-    grey = luminance(image).astype(np.float32)
-    half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    return np.asarray(half - half.mean(), np.float32)

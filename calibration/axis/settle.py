@@ -9,15 +9,12 @@ of a lens at rest for long look like, up to their noise.
 import math
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.acquire import end_of_move_s
 from calibration.axis.bench import Bench
-from calibration.measure import luminance
-from hw.axis import FocusAxis
 from hw.errors import StackError
-from hw.frame import Frame
 
 __all__ = ["Settling", "measure_settling", "settled_after"]
 
@@ -80,7 +77,7 @@ def measure_settling(bench: Bench, focus_steps: float, rng: np.random.Generator,
     bench.creep(away - bench.run_up_steps)
     bench.creep(focus_steps)
     bench.say("watching the target at rest")
-    still = [_grey(bench, frame) for frame in bench.look(STILL_FRAMES, extra_rest_s=STILL_AFTER_S)]
+    still = [bench.halved(frame) for frame in bench.look(STILL_FRAMES, extra_rest_s=STILL_AFTER_S)]
     rest, changes = _at_rest(still)
     level = float(np.median(changes))
     spread = 1.4826 * float(np.median(np.abs(changes - level)))
@@ -98,13 +95,13 @@ def measure_settling(bench: Bench, focus_steps: float, rng: np.random.Generator,
         clock.sleep(float(phase) / camera.fps)
         command_s = clock.now()
         bench.go(focus_steps)
-        end_s = _end_of_move(bench.rig.axis, command_s, clock.now())
+        end_s = end_of_move_s(bench.rig.axis, command_s, clock.now())
         seen: list[tuple[float, float]] = []
         # What was exposed since the end is still to come, or being delivered.
         for frame in bench.watch(math.ceil((LONGEST_WATCH_S + 1) * camera.fps)):
             since_s = frame.mid_exposure_s - end_s
             if since_s >= 0:
-                seen.append((since_s, _difference(_grey(bench, frame), rest) / level))
+                seen.append((since_s, _difference(bench.halved(frame), rest) / level))
             if since_s >= watch_s:
                 break
         after += [since_s for since_s, _ in seen]
@@ -150,23 +147,6 @@ def settled_after(after_s: NDArray[np.float64], moved: NDArray[np.bool_]) -> tup
         return 0.0, 0.0
     low = float(t[count - 1])
     return low, float(t[count]) if count < len(t) else low
-
-
-def _end_of_move(axis: FocusAxis, command_s: float, now_s: float) -> float:
-    """When the lens position last changed, by the axis's own history, s."""
-    rest = axis.position_at(now_s)
-    low, high = command_s, now_s
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (low, middle) if abs(axis.position_at(middle) - rest) < 1e-6 else (middle, high)
-    return high
-
-
-def _grey(bench: Bench, frame: Frame) -> NDArray[np.float32]:
-    """Cut out the target, grey, halved, its mean taken away: flicker of the light is no motion."""
-    grey = luminance(bench.target(frame)).astype(np.float32)
-    half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
-    return np.asarray(half - half.mean(), np.float32)
 
 
 def _at_rest(still: list[NDArray[np.float32]]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
