@@ -18,6 +18,7 @@ from calibration.plate_layout import PlateLayout, Snake, Well
 from calibration.stack import STACK_SUFFIX, ZStack, write_stack
 from hw.errors import ConfigError, StackError
 from hw.rig import Rig
+from hw.whole_file import write_whole
 
 __all__ = ["Depth", "FocusOutcome", "Visit", "begin_folder", "visit_plate"]
 
@@ -93,14 +94,15 @@ def begin_folder(folder: Path, plan: str) -> None:
     ConfigError
         It cannot be written, or holds the stacks of another plan.
     """
-    path = folder / PLAN_FILE
+    path, text = folder / PLAN_FILE, f"{plan}\n".encode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if path.exists() and path.read_text(encoding="utf-8") != plan + "\n":
+        if not path.exists():
+            write_whole(path, text)
+        elif path.read_bytes() != text:
             raise ConfigError(
                 f"{folder}: holds the stacks of another plan ({PLAN_FILE}); choose a new folder"
             )
-        path.write_text(plan + "\n", encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be written to ({error.strerror}); choose another") from error
 

@@ -19,6 +19,7 @@ from hw.errors import ConfigError, StackError
 from hw.simulation.rig import sample_of, simulation_section, worm_section
 from hw.simulation.sample import Sample
 from hw.simulation.scene import Region, Scene
+from hw.whole_file import write_whole
 
 __all__ = ["SimulatedStack", "StackPlan", "rig_sha256", "simulate_stack", "simulate_stacks"]
 
@@ -199,16 +200,17 @@ def simulate_stacks(
     """
     simulation_section(rig)
     plan_file = folder / "simulated.txt"
-    plan_line = f"{rig.name} {plan}\n"
-    rig_line = f"rig sha256 {rig_sha256(rig)}\n"
+    plan_line = f"{rig.name} {plan}\n".encode()
+    rig_line = f"rig sha256 {rig_sha256(rig)}\n".encode()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        held = plan_file.read_text(encoding="utf-8") if plan_file.exists() else plan_line + rig_line
+        if not plan_file.exists():
+            write_whole(plan_file, plan_line + rig_line)
+        held = plan_file.read_bytes()
         # A file of before the rig was recorded has the plan only, and stays so: nobody knows its rig.
         if held not in (plan_line, plan_line + rig_line):
             other = "another version of the rig file" if held.startswith(plan_line) else "another plan"
             raise ConfigError(f"{folder}: holds stacks of {other} ({plan_file.name}); choose a new folder")
-        plan_file.write_text(held, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{folder}: cannot be written to ({error.strerror}); choose another") from error
     todo = []
