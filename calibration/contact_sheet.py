@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from calibration.dataset import Recorded, Session, StackEntry
 from calibration.peak import NoFocusPeak, find_peak
+from calibration.picture import save_picture
 from calibration.stack import stack_name
 from hw.errors import StackError
-from hw.whole_file import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,11 +88,10 @@ def draw_contact_sheet(path: Path, folder: Path, session: Session, title: str) -
     Raises
     ------
     StackError
-        Nothing is recorded, a stack cannot be read, or the picture cannot be written.
+        Nothing is recorded, or a stack cannot be read.
+    ConfigError
+        The picture cannot be written.
     """
-    from io import BytesIO
-
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     judged = judge(session)
@@ -101,7 +100,6 @@ def draw_contact_sheet(path: Path, folder: Path, session: Session, title: str) -
     shown = [judged[i] for i in np.unique(np.linspace(0, len(judged) - 1, MOST).round().astype(int))]
     rows = math.ceil(len(shown) / COLUMNS)
     figure = Figure(figsize=(13, 1.1 + 2.15 * rows + 3.6), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, color=INK)
     grid = figure.add_gridspec(2, 1, height_ratios=(2.15 * rows, 3.6))
     pictures = grid[0].subgridspec(rows, COLUMNS)
@@ -110,12 +108,7 @@ def draw_contact_sheet(path: Path, folder: Path, session: Session, title: str) -
     below = grid[1].subgridspec(1, 2, width_ratios=(2.2, 1))
     _draw_curves(figure.add_subplot(below[0]), judged)
     _draw_sampling(figure.add_subplot(below[1]), judged)
-    png = BytesIO()
-    figure.savefig(png, dpi=100, format="png")
-    try:
-        write_whole(path, png.getvalue())
-    except OSError as error:
-        raise StackError(f"{path}: cannot be written ({error.strerror}); check folder and space") from error
+    save_picture(figure, path, 100)
     return judged
 
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from calibration.boustrophedon import boustrophedon
 from hw.errors import ConfigError
 
 __all__ = ["PlateLayout", "Snake", "Well", "well_named"]
@@ -70,9 +71,6 @@ class PlateLayout:
 
     def way(self, snake: Snake) -> list[Well]:
         """All wells in the order of a snake (paper 4, figures S4 and S5): along rows, or along columns."""
-        lines, length = (self.rows, self.columns) if snake == "horizontal" else (self.columns, self.rows)
-        return [
-            Well(line, step) if snake == "horizontal" else Well(step, line)
-            for line in range(lines)
-            for step in (range(length) if line % 2 == 0 else reversed(range(length)))
-        ]
+        if snake == "horizontal":
+            return [Well(row, column) for row, column in boustrophedon(self.rows, self.columns)]
+        return [Well(row, column) for column, row in boustrophedon(self.columns, self.rows)]

@@ -3,6 +3,7 @@
 From nothing but a folder of z-stacks of sub-resolution beads, one for each well, of any microscope.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.picture import save_picture
 from calibration.plate_beads import MAD_TO_SIGMA, beads_in
 from calibration.plate_layout import Well, well_named
 from calibration.stack import ZStack, find_stacks, read_stack, stack_name
@@ -93,16 +95,17 @@ def measure_well(stack: ZStack, well: Well, reference: Reference = "autofocus") 
     well : which
     reference : `autofocus` takes the position that the stack's notes give, and the middle of the stack where
         they give none; `middle` always takes the middle, about which most microscopes record
+
+    Raises
+    ------
+    StackError
+        A note that should be a number is none.
     """
-    noted = stack.notes.get("autofocus_um") if reference == "autofocus" else None
-    lens_um = (
-        float(noted) if noted is not None else float(stack.positions_um.min() + stack.positions_um.max()) / 2
-    )
+    noted = _noted(stack, "autofocus_um") if reference == "autofocus" else None
+    lens_um = noted if noted is not None else float(stack.positions_um.min() + stack.positions_um.max()) / 2
     said = stack.notes.get("focused")
     focused = None if said is None else said == "yes"
-    truth, seconds, frames = (
-        stack.notes.get(name) for name in ("true_offset_um", "focusing_s", "focusing_frames")
-    )
+    frames = _noted(stack, "focusing_frames")
     beads = beads_in(stack)
     offsets = np.array([bead.focus_um for bead in beads if bead.focus_um is not None]) - lens_um
     offsets = _without_strays(offsets)
@@ -112,8 +115,8 @@ def measure_well(stack: ZStack, well: Well, reference: Reference = "autofocus") 
         stack.notes.get("reason", ""),
         int(offsets.size),
         len(beads),
-        true_offset_um=None if truth is None else float(truth),
-        seconds=None if seconds is None else float(seconds),
+        true_offset_um=_noted(stack, "true_offset_um"),
+        seconds=_noted(stack, "focusing_s"),
         frames=None if frames is None else int(frames),
     )
     if not offsets.size:
@@ -138,7 +141,10 @@ def measure_plate(folder: Path, reference: Reference = "autofocus") -> Iterator[
         if well in seen:
             raise StackError(f"{path}: well {well.name} was {seen[well].name} already; keep one of the two")
         seen[well] = path
-        yield measure_well(stack, well, reference)
+        try:
+            yield measure_well(stack, well, reference)
+        except StackError as error:
+            raise StackError(f"{path}: {error}") from error
 
 
 def figures(wells: Sequence[WellDepth]) -> dict[str, Any]:
@@ -175,7 +181,7 @@ def draw_plate(wells: Sequence[WellDepth], path: Path, title: str) -> None:
 
     Raises
     ------
-    StackError
+    ConfigError
         The picture cannot be written.
     """
     from matplotlib.figure import Figure
@@ -209,10 +215,21 @@ def draw_plate(wells: Sequence[WellDepth], path: Path, title: str) -> None:
     right.set_xlabel("µm")
     right.set_ylabel("wells")
     figure.suptitle(title)
+    save_picture(figure, path, 110)
+
+
+def _noted(stack: ZStack, name: str) -> float | None:
+    """Return a number from a stack's notes, which any program may have written; None where there is none."""
+    said = stack.notes.get(name)
+    if said is None:
+        return None
     try:
-        figure.savefig(path, dpi=110)
-    except OSError as error:
-        raise StackError(f"{path}: cannot be written ({error.strerror}); choose another folder") from error
+        value = float(said)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise StackError(f"its note {name} is '{said}', no number; mend the note or leave it out")
+    return value
 
 
 def _without_strays(offsets: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,9 +9,9 @@ import numpy as np
 from calibration.bead_features import BeadFeatures, bead_profile, white_level
 from calibration.beads import BeadSearch, crop
 from calibration.measure import luminance
+from calibration.picture import save_picture
 from calibration.reference_plane import ReferencePlane, Survey
 from calibration.stack import ZStack
-from hw.errors import ConfigError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -50,13 +50,11 @@ def draw_reference_planes(
     ConfigError
         The picture cannot be written.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     plane = survey.planes[0]
     shown = next(each for each in features if each.name == plane.name)
     figure = Figure(figsize=(13, 10), layout="constrained", facecolor="white")
-    FigureCanvasAgg(figure)
     rows = figure.add_gridspec(3, 1, height_ratios=(2.6, 1.0, 2.2))
     top = rows[0].subgridspec(1, 2, width_ratios=(1.1, 1))
     _draw_beads(figure.add_subplot(top[0]), stack, shown, plane, search)
@@ -71,10 +69,7 @@ def draw_reference_planes(
         _draw_feature(figure.add_subplot(bottom[number]), name, survey)
     title = f"reference plane {plane.position_um:.1f} ± {plane.sigma_um:.1f} µm"
     figure.suptitle("  ·  ".join(filter(None, (notice, plane.name, f"{plane.beads} beads", title))))
-    try:
-        figure.savefig(path, dpi=100)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror}); name another file") from error
+    save_picture(figure, path, 100)
 
 
 def _nearest(shown: BeadFeatures, position_um: float) -> int:

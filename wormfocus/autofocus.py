@@ -21,6 +21,7 @@ __all__ = [
     "MethodName",
     "Parts",
     "finite",
+    "finite_each",
     "finite_or_none",
     "open_parts",
     "show_figures",
@@ -47,6 +48,11 @@ def finite(value: float) -> float:
 def finite_or_none(value: float | None) -> float | None:
     """Refuse an option that was given and is no number or has no end."""
     return None if value is None else finite(value)
+
+
+def finite_each(values: list[float] | None) -> list[float] | None:
+    """Refuse an option that may be given again where one of its values is no number or has no end."""
+    return None if values is None else [finite(value) for value in values]
 
 
 @dataclass(frozen=True)

@@ -121,6 +121,7 @@ def forget_position(config: "RigConfig") -> None:
 
 def _operator(before: Callable[[], None], after: Callable[[], None]) -> Callable[[float], None]:
     """Ask the operator to put a spacer in or to take it out."""
+    from hw.errors import ConfigError
 
     def ask(by_um: float) -> None:
         before()
@@ -129,7 +130,10 @@ def _operator(before: Callable[[], None], after: Callable[[], None]) -> Callable
             if by_um > 0
             else f"take the spacer of {-by_um:g} um out again"
         )
-        input(f"{what}, touch nothing else, then press Enter ")
+        try:
+            input(f"{what}, touch nothing else, then press Enter ")
+        except EOFError as error:
+            raise ConfigError(f"nobody is there to {what}; start this from a terminal") from error
         after()
 
     return ask

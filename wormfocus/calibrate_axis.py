@@ -57,7 +57,8 @@ def calibrate_axis(
     import numpy as np
 
     from calibration.axis.characterise import AxisPlan, characterise
-    from calibration.axis.picture import check_picture, draw_axis
+    from calibration.axis.picture import draw_axis
+    from calibration.picture import check_picture
     from hw.config import load_rig
     from hw.rig_file import check_writable
 

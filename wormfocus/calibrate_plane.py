@@ -1,13 +1,13 @@
 """`wormfocus calibrate plane`: the reference plane, from control beads."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from wormfocus.autofocus import finite, write_json
+from wormfocus.autofocus import finite, finite_each, finite_or_none, write_json
 from wormfocus.calibrate import calibrate
 
 if TYPE_CHECKING:
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from hw.rig import Rig
 
 BEAD_UM = 28.5
-
-
-def _finite_or_none(value: float | None) -> float | None:
-    return None if value is None else finite(value)
 
 
 @calibrate.command("plane")
@@ -36,13 +32,15 @@ def plane(
         float, typer.Option(min=0.1, callback=finite, help="Diameter of the beads.")
     ] = BEAD_UM,
     um_per_px: Annotated[
-        float | None, typer.Option(min=1e-3, callback=_finite_or_none, help="For stacks that do not say it.")
+        float | None, typer.Option(min=1e-3, callback=finite_or_none, help="For stacks that do not say it.")
     ] = None,
     crop_px: Annotated[int, typer.Option(min=16, help="Side of the square about each bead.")] = 64,
     exposure_ms: Annotated[
         list[float] | None,
         typer.Option(
-            min=1e-3, help="Record at this exposure; more than once for several. By default the rig's."
+            min=1e-3,
+            callback=finite_each,
+            help="Record at this exposure; more than once for several. By default the rig's.",
         ),
     ] = None,
     fields: Annotated[
@@ -50,15 +48,15 @@ def plane(
     ] = 1,
     centre_um: Annotated[
         float | None,
-        typer.Option(callback=_finite_or_none, help="Middle of the stack; by default that of the travel."),
+        typer.Option(callback=finite_or_none, help="Middle of the stack; by default that of the travel."),
     ] = None,
     span_um: Annotated[
         float | None,
-        typer.Option(callback=_finite_or_none, help="First to last plane; by default the rig's."),
+        typer.Option(callback=finite_or_none, help="First to last plane; by default the rig's."),
     ] = None,
     step_um: Annotated[
         float | None,
-        typer.Option(callback=_finite_or_none, help="Between planes; by default a quarter of the DOF."),
+        typer.Option(callback=finite_or_none, help="Between planes; by default a quarter of the DOF."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Keep the recorded stacks here, labelled with their reference plane.")
@@ -79,6 +77,7 @@ def plane(
     from calibration.bead_crops import reference_label, write_crops
     from calibration.bead_features import measure_stack
     from calibration.label import write_label
+    from calibration.picture import check_picture
     from calibration.reference_plane import find_reference_planes
     from calibration.reference_plane_picture import draw_reference_planes
     from calibration.stack import STACK_SUFFIX, write_stack
@@ -90,8 +89,9 @@ def plane(
         raise ConfigError("--out, --exposure-ms and --fields are for recording with --rig; leave them out")
     if rig is not None and label:
         raise ConfigError("--label is for --stacks; with --rig, stacks kept by --out are labelled anyway")
+    check_picture(picture)
     source = (
-        _recorded(rig, exposure_ms or [], fields, (centre_um, span_um, step_um), seed)
+        _recorded(rig, exposure_ms or [], fields, (centre_um, span_um, step_um), seed, out)
         if rig is not None
         else _read(stacks or Path())
     )
@@ -101,25 +101,26 @@ def plane(
     features, searches, truths = [], {}, {}
     notice = ""
     refused: dict[str, str] = {}
-    for name, stack, path, said, truth_um in source:
-        notice = notice or said
-        if um_per_px is not None:
-            stack = replace(stack, um_per_px=um_per_px)
-        try:
-            search = _search(stack, bead_um, crop_px)
-            with _progress(f"{name}: beads") as progress:
-                features.append(measure_stack(stack, search, name=name, progress=progress))
-        except StackError as error:
-            refused[name] = str(error)
-            continue
-        searches[name] = search
-        if truth_um is not None:
-            truths[name] = truth_um
-        if out is not None:
-            path = out / f"{name}{STACK_SUFFIX}"
-            _make_folder(out)
-            write_stack(path, stack)
-        held[name] = (stack if shown else None, path)
+    with closing(source):
+        for name, stack, path, said, truth_um in source:
+            notice = notice or said
+            if um_per_px is not None:
+                stack = replace(stack, um_per_px=um_per_px)
+            try:
+                search = _search(stack, bead_um, crop_px)
+                with _progress(f"{name}: beads") as progress:
+                    features.append(measure_stack(stack, search, name=name, progress=progress))
+            except StackError as error:
+                refused[name] = str(error)
+                continue
+            searches[name] = search
+            if truth_um is not None:
+                truths[name] = truth_um
+            if out is not None:
+                path = out / f"{name}{STACK_SUFFIX}"
+                _make_folder(out)
+                write_stack(path, stack)
+            held[name] = (stack if shown else None, path)
     if not features:
         name, reason = next(iter(refused.items()))
         raise StackError(f"{name}: {reason}")
@@ -143,7 +144,7 @@ def plane(
         write_json(json_file, _figures(survey, refused, truths, notice, bead_um))
 
 
-_Source = Iterator[tuple[str, "ZStack", Path | None, str, float | None]]
+_Source = Generator[tuple[str, "ZStack", Path | None, str, float | None]]
 
 
 def _recorded(
@@ -152,14 +153,23 @@ def _recorded(
     fields: int,
     where: tuple[float | None, float | None, float | None],
     seed: int,
+    out: Path | None,
 ) -> _Source:
-    """Record a stack at each exposure in each field; yields name, stack, no path, notice and truth."""
+    """Record a stack at each exposure in each field; yields name, stack, no path, notice and truth.
+
+    Nothing is recorded where one of the stacks would replace another, or one that `out` holds already.
+    """
     from calibration.acquire import acquire_stack, move_stage_and_rest, plan_positions
     from hw.config import load_rig
     from hw.rig import open_rig
 
     base = load_rig(rig)
-    for exposure in exposures_ms or [base.camera.exposure_s * 1e3]:
+    exposures_ms = exposures_ms or [base.camera.exposure_s * 1e3]
+    names = {
+        (exposure, n): _name(base, exposure, n, fields) for exposure in exposures_ms for n in range(fields)
+    }
+    _refuse_to_replace(list(names.values()), len(exposures_ms) * fields, out)
+    for exposure in exposures_ms:
         with open_rig(_exposed(base, exposure), seed=seed) as opened:
             positions = plan_positions(opened.config, *where)
             width_um = base.camera.width_px * base.optics.um_per_px
@@ -167,11 +177,26 @@ def _recorded(
             for field in range(fields):
                 if fields > 1:
                     move_stage_and_rest(opened, start[0] + field * width_um, start[1])
-                name = f"{base.name}_{exposure:g}ms" + (f"_field{field + 1}" if fields > 1 else "")
+                name = names[exposure, field]
                 title = " ".join(filter(None, (opened.notice, name, "planes")))
                 with _progress(title) as progress:
                     stack = acquire_stack(opened, positions, specimen=base.name, progress=progress)
                 yield name, stack, None, opened.notice, _truth(opened)
+
+
+def _name(rig: "RigConfig", exposure_ms: float, field: int, fields: int) -> str:
+    return f"{rig.name}_{exposure_ms:g}ms" + (f"_field{field + 1}" if fields > 1 else "")
+
+
+def _refuse_to_replace(names: Sequence[str], stacks: int, out: Path | None) -> None:
+    from calibration.stack import STACK_SUFFIX
+    from hw.errors import ConfigError
+
+    if len(set(names)) < stacks:
+        raise ConfigError("--exposure-ms: one exposure is given twice; give different ones")
+    for path in () if out is None else [out / f"{name}{STACK_SUFFIX}" for name in names]:
+        if path.exists():
+            raise ConfigError(f"{path}: is there already; choose another folder with --out")
 
 
 def _truth(rig: "Rig") -> float | None:

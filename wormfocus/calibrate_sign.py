@@ -69,8 +69,9 @@ def calibrate_sign(
     """Prove the axis's direction, and set axis.invert_direction; exit status 1 when nothing is proven."""
     from dataclasses import asdict
 
-    from calibration.axis.picture import check_picture, draw_direction
+    from calibration.axis.picture import draw_direction
     from calibration.axis.prove import Means, prove_direction
+    from calibration.picture import check_picture
     from edge.bundle import check_fits, load_bundle
     from hw.config import load_rig
     from hw.errors import ConfigError

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wormfocus.application import app
-from wormfocus.autofocus import write_json
+from wormfocus.autofocus import finite, finite_or_none, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,15 +65,21 @@ def survey_map(
     ] = MapMethod.network,
     grid: Annotated[str, typer.Option(help="Columns x rows.")] = "16x16",
     width_um: Annotated[
-        float | None, typer.Option(min=1, help="First to last column; by default the stage's travel.")
+        float | None,
+        typer.Option(
+            min=1, callback=finite_or_none, help="First to last column; by default the stage's travel."
+        ),
     ] = None,
-    height_um: Annotated[float | None, typer.Option(min=1, help="First to last row; likewise.")] = None,
+    height_um: Annotated[
+        float | None, typer.Option(min=1, callback=finite_or_none, help="First to last row; likewise.")
+    ] = None,
     span_dof: Annotated[
-        float, typer.Option(min=2, help="Range of a point's stack, in depths of field.")
+        float, typer.Option(min=2, callback=finite, help="Range of a point's stack, in depths of field.")
     ] = 10.0,
-    step_dof: Annotated[float, typer.Option(min=0.1, help="Step of it, likewise.")] = 1.0,
+    step_dof: Annotated[float, typer.Option(min=0.1, callback=finite, help="Step of it, likewise.")] = 1.0,
     uneven_dof: Annotated[
-        float, typer.Option(min=0, help="Patches that differ by more are scanned, not averaged.")
+        float,
+        typer.Option(min=0, callback=finite, help="Patches that differ by more are scanned, not averaged."),
     ] = 1.5,
     against: Annotated[
         Path | None,
@@ -134,7 +140,7 @@ def survey_map(
     try:
         name = str(other.about["method"]) if other is not None else ""
         draw_map(out / "map.png", found, notice=notice, against=comparison, name=name)
-    except StackError as error:
+    except (ConfigError, StackError) as error:
         print(f"no picture: {error}")
     _tell(figures, out)
     if json_file is not None:

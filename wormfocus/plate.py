@@ -64,11 +64,18 @@ def plate(
     snake: Annotated[SnakeName, typer.Option(help="The way over the plate.")] = SnakeName.horizontal,
     rows: Annotated[int, typer.Option(min=1, max=26, help="Of the plate.")] = 8,
     columns: Annotated[int, typer.Option(min=1, help="Of the plate.")] = 12,
-    pitch_um: Annotated[float, typer.Option(min=1, help="From well to well.")] = 9000.0,
-    span_um: Annotated[float, typer.Option(min=0.1, help="Depth of each well's stack.")] = 8.0,
-    step_um: Annotated[float, typer.Option(min=0.001, help="Between its planes.")] = 0.2,
+    pitch_um: Annotated[float, typer.Option(min=1, callback=finite, help="From well to well.")] = 9000.0,
+    span_um: Annotated[
+        float, typer.Option(min=0.1, callback=finite, help="Depth of each well's stack.")
+    ] = 8.0,
+    step_um: Annotated[float, typer.Option(min=0.001, callback=finite, help="Between its planes.")] = 0.2,
     begin_span_um: Annotated[
-        float, typer.Option(min=1, help="The first well is focused by contrast within this, about the lens.")
+        float,
+        typer.Option(
+            min=1,
+            callback=finite,
+            help="The first well is focused by contrast within this, about the lens.",
+        ),
     ] = 250.0,
     dwell_s: Annotated[
         float, typer.Option(min=0, callback=finite, help="Time spent at each well beyond its stack, s.")
@@ -91,6 +98,7 @@ def plate(
     """Visit the wells of a plate of beads, focus at each, and measure how far from focus that was."""
     from rich.progress import track
 
+    from calibration.picture import check_picture
     from calibration.plate_layout import PlateLayout
     from calibration.plate_report import draw_plate, figures, measure_plate
     from calibration.plate_visit import Depth, begin_folder, visit_plate
@@ -101,6 +109,7 @@ def plate(
 
     if (rig is None) == (stacks is None):
         raise ConfigError("a plate is visited with --rig RIG --out FOLDER, or measured with --stacks FOLDER")
+    check_picture(picture)
     title, values = "", dict[str, object]()
     if rig is not None:
         if out is None:

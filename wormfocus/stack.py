@@ -198,7 +198,7 @@ def _refuse_not_finite(asked: dict[str, Any]) -> None:
 
 
 def _pause(wait: str | None) -> "Callable[[int, Rig, Progress], None]":
-    """Return what is done before each stack but the first: nothing, a wait, or a question."""
+    """Return what is done before each stack: nothing, a question, or, after the first, a wait."""
     from hw.errors import ConfigError
 
     if wait is None:

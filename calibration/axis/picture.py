@@ -12,33 +12,16 @@ from calibration.axis.missed import MissedSteps
 from calibration.axis.scale import Scale
 from calibration.axis.settle import Settling
 from calibration.axis.sides import Sides
-from hw.errors import ConfigError
+from calibration.picture import save_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-__all__ = ["check_picture", "draw_axis", "draw_direction"]
+__all__ = ["draw_axis", "draw_direction"]
 
 # Okabe and Ito's colours, which the colour-blind can tell apart.
 INK, UP, DOWN, FOCUS, GREY = "#222222", "#0072B2", "#E69F00", "#009E73", "#8a8a8a"
 CHANNELS = {"red": "#D55E00", "green": "#009E73", "blue": "#0072B2"}
-
-
-def check_picture(path: Path | None) -> None:
-    """Refuse a picture that could not be written, before anything is measured.
-
-    Raises
-    ------
-    ConfigError
-        No PNG, or no such folder.
-    """
-    if path is None:
-        return
-    if path.suffix.lower() != ".png":
-        raise ConfigError(f"{path}: pictures are PNG files; name one that ends in .png")
-    if not path.absolute().parent.is_dir():
-        raise ConfigError(f"{path}: its folder does not exist; make it, or name another")
 
 
 def draw_axis(
@@ -67,7 +50,7 @@ def draw_axis(
     _draw_settling(panels[0, 1], settling)
     _draw_missed(panels[1, 0], missed)
     _draw_scale(panels[1, 1], scale)
-    _save(figure, path)
+    save_picture(figure, path, 110)
 
 
 def draw_direction(
@@ -93,7 +76,7 @@ def draw_direction(
         _draw_sides(next(panels), sides, um_per_step)
     if sweeps:
         _draw_colours(next(panels), sweeps)
-    _save(figure, path)
+    save_picture(figure, path, 110)
 
 
 def _draw_backlash(panel: "Axes", found: Backlash | None) -> None:
@@ -203,10 +186,3 @@ def _draw_colours(panel: "Axes", sweeps: Sequence[Sweep]) -> None:
 def _not_measured(panel: "Axes", what: str) -> None:
     panel.text(0.5, 0.5, f"{what}: not measured", ha="center", va="center", color=GREY)
     panel.set_axis_off()
-
-
-def _save(figure: "Figure", path: Path) -> None:
-    try:
-        figure.savefig(path, dpi=110)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror}); name another file") from error

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+from calibration.boustrophedon import boustrophedon
 from hw.errors import ConfigError
 from hw.stage import StageConfig
 
@@ -64,7 +65,5 @@ def plan_path(
             )
         axes.append([centre + length * (n / (count - 1) - 0.5) for n in range(count)])
     return [
-        GridPoint(column, row, axes[0][column], axes[1][row])
-        for row in range(rows)
-        for column in (range(columns) if row % 2 == 0 else reversed(range(columns)))
+        GridPoint(column, row, axes[0][column], axes[1][row]) for row, column in boustrophedon(rows, columns)
     ]

@@ -6,7 +6,7 @@ import numpy as np
 
 from calibration.focus_map.result import Comparison, FocusMap
 from calibration.focus_map.station import KINDS
-from hw.errors import StackError
+from calibration.picture import save_picture
 
 __all__ = ["draw_map"]
 
@@ -30,7 +30,9 @@ def draw_map(
     Raises
     ------
     StackError
-        Too few points make a surface, or the file cannot be written.
+        Too few points make a surface.
+    ConfigError
+        The file cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -87,7 +89,4 @@ def draw_map(
         axes.set(xlabel="x, mm", ylabel="y, mm")
     about = focus_map.about
     figure.suptitle(" · ".join(filter(None, (notice, str(about["rig"]), f"focus map, {about['method']}"))))
-    try:
-        figure.savefig(path, dpi=100)
-    except OSError as failure:
-        raise StackError(f"{path}: cannot be written ({failure.strerror}); name another") from failure
+    save_picture(figure, path, 100)

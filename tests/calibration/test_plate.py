@@ -134,6 +134,14 @@ def test_stacks_that_name_no_well_are_refused(tmp_path: Path) -> None:
         list(measure_plate(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["autofocus_um", "focusing_s", "focusing_frames", "true_offset_um"])
+@pytest.mark.parametrize("said", ["far", "nan"])
+def test_notes_that_are_no_numbers_are_refused(tmp_path: Path, name: str, said: str) -> None:
+    write_stack(tmp_path / "A01.ome.tif", bead_stack([0.0], **{name: said}))
+    with pytest.raises(StackError, match=rf"A01\.ome\.tif: its note {name} is '{said}', no number"):
+        list(measure_plate(tmp_path))
+
+
 def test_wells_where_the_autofocus_gave_up_do_not_count_as_focused() -> None:
     good = measure_well(bead_stack([0.2] * 3, focused="yes"), Well(0, 0))
     bad = measure_well(bead_stack([3.0] * 3, focused="no", reason="beyond"), Well(0, 1))

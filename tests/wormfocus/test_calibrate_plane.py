@@ -51,6 +51,11 @@ def test_from_the_rig_to_the_plane_its_picture_labels_and_crops(
     assert read_stack(cut[0]).images.shape == (9, 64, 64)
     assert read_label(cut[0]) == label
 
+    # What was recorded is not written over, nor anything recorded in vain.
+    recorded_ns = stack.stat().st_mtime_ns
+    assert f"{stack.name}: is there already" in refusal(command[2:], capsys)
+    assert stack.stat().st_mtime_ns == recorded_ns
+
     # The same stack, read back, tells the same plane; and gets its label only when asked.
     stack.with_name(stack.name.replace(".ome.tif", ".label.json")).unlink()
     assert main(["calibrate", "plane", "--stacks", str(kept), "--seed", "1", "--json", str(figures)]) == 0
@@ -70,6 +75,10 @@ def test_bad_input_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "either --rig" in refusal(["--rig", "beads_sim", "--stacks", str(tmp_path)], capsys)
     assert "--exposure-ms" in refusal(["--stacks", str(tmp_path), "--exposure-ms", "3"], capsys)
     assert "--out are labelled" in refusal(["--rig", "beads_sim", "--label"], capsys)
+    assert "not a finite number" in refusal(["--rig", "beads_sim", "--exposure-ms", "inf"], capsys)
+    twice = ["--exposure-ms", "3", "--exposure-ms", "3.0"]
+    assert "given twice" in refusal(["--rig", "beads_sim", *twice], capsys)
+    assert "PNG" in refusal(["--rig", "beads_sim", "--picture", "plane.xyz"], capsys)
     assert "--fields" in refusal(["--stacks", str(tmp_path), "--fields", "2"], capsys)
     assert main(["calibrate", "plane", "--rig", "worm_tracker_sim", "--fields", "2"]) == 1
     assert "has no stage" in capsys.readouterr().err

@@ -58,6 +58,7 @@ def test_a_map_is_surveyed_drawn_and_compared(
     [
         (["--rig", "worm_tracker_sim"], "rig 'worm_tracker_sim' has no stage"),
         (["--rig", "slide_sim", "--grid", "16"], "--grid 16: is no grid"),
+        (["--rig", "slide_sim", "--span-dof", "inf"], "not a finite number"),
         (["--rig", "slide_sim", "--width-um", "20000"], "does not fit the stage's travel"),
         (["--rig", "slide_sim", "--bundle", "default"], "does not fit rig 'slide_sim': NA 0.75"),
         (["--rig", "slide_sim", "--against", "nothing.json"], "nothing.json: cannot be read"),

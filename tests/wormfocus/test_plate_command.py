@@ -77,7 +77,9 @@ def test_stacks_of_another_microscope_are_measured(
         (["plate", "--rig", "slit_laser_sim", "--out", "{tmp}/o", "--bundle", "default"], "does not fit"),
         (["plate", "--rig", "worm_tracker_sim", "--out", "{tmp}/o", "--method", "none"], "no imaging camera"),
         (["plate", *SMALL, "--out", "{tmp}/o", "--method", "none", "--step-um", "4"], "too few planes"),
+        (["plate", *SMALL, "--out", "{tmp}/o", "--begin-span-um", "inf"], "not a finite number"),
         (["plate", "--stacks", "{tmp}"], "no *.ome.tif stack"),
+        (["plate", "--stacks", "{tmp}", "--picture", "{tmp}/plate.xyz"], "pictures are PNG files"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line(
