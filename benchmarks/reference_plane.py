@@ -72,15 +72,14 @@ def record(name: str, seed: int, exposures_ms: Sequence[float], folder: Path) ->
 def recorded(config: "RigConfig", seed: int) -> "tuple[ZStack, float]":
     """Record a stack through the rig; returns it and the true plane, as the axis counts."""
     from calibration.acquire import acquire_stack, plan_positions
+    from calibration.truth import known_focus_um
     from hw.rig import open_rig
 
     with open_rig(config, seed=seed) as rig:
         stack = acquire_stack(rig, plan_positions(config, CENTRE_UM, SPAN_UM, STEP_UM))
-        assert rig.ideal is not None
-        now = rig.clock.now()
-        focus = rig.ideal.focus_um(now)
-        assert focus is not None
-        return stack, focus - rig.ideal.lens_error_um(now)
+        focus_um = known_focus_um(rig)
+        assert focus_um is not None
+        return stack, focus_um
 
 
 @contextmanager

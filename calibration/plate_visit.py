@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from calibration.acquire import acquire_stack, move_stage_and_rest
 from calibration.plate_layout import PlateLayout, Snake, Well
-from calibration.stack import STACK_SUFFIX, ZStack, write_stack
+from calibration.stack import STACK_SUFFIX, write_stack
+from calibration.truth import known_focus_um
 from hw.errors import ConfigError, StackError
 from hw.rig import Rig
 from hw.whole_file import write_whole
@@ -162,7 +163,7 @@ def visit_plate(
                 raise StackError(f"well {well.name}: no focus to begin with: {first.reason}; search wider")
         outcome = autofocus()
         lens_um = rig.axis.position_steps * rig.axis.um_per_step
-        truth = _true_offset_um(rig, lens_um)
+        truth_um = known_focus_um(rig)
         stack = acquire_stack(imaged, depth.positions_um(lens_um) / rig.axis.um_per_step, specimen=well.name)
         notes = {
             "well": well.name,
@@ -174,23 +175,10 @@ def visit_plate(
         }
         if outcome.focused is not None:
             notes["focused"] = "yes" if outcome.focused else "no"
-        if truth is not None:
-            notes["true_offset_um"] = f"{truth:.4f}"
-        write_stack(path, _with_notes(stack, notes))
+        if truth_um is not None:
+            notes["true_offset_um"] = f"{truth_um - lens_um:.4f}"
+        write_stack(path, replace(stack, notes={**stack.notes, **notes}))
         # Back to where the autofocus had put it: the next well begins from there.
         rig.axis.move_to(lens_um / rig.axis.um_per_step)
         rig.clock.sleep(dwell_s)
         yield Visit(well, path, outcome.focused, outcome.reason)
-
-
-def _with_notes(stack: ZStack, notes: dict[str, str]) -> ZStack:
-    return replace(stack, notes={**stack.notes, **notes})
-
-
-def _true_offset_um(rig: Rig, lens_um: float) -> float | None:
-    """Return what the move into focus would be now, where a rig knows it by construction."""
-    now = rig.clock.now()
-    focus_um = None if rig.ideal is None else rig.ideal.focus_um(now)
-    if rig.ideal is None or focus_um is None:
-        return None
-    return focus_um - rig.ideal.lens_error_um(now) - lens_um

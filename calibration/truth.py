@@ -11,7 +11,7 @@ from hw.errors import StackError
 from hw.frame import Frame
 from hw.rig import Rig
 
-__all__ = ["sharpest_position", "true_focus"]
+__all__ = ["known_focus_um", "sharpest_position", "true_focus"]
 
 REFRESH_S = 1.0
 
@@ -62,6 +62,18 @@ def sharpest_position(
     curvature = low - 2 * middle + high
     shift = 0.5 * (low - high) / curvature if curvature < 0 else 0.0
     return start_um + (best + max(-1.0, min(1.0, shift))) * unit
+
+
+def known_focus_um(rig: Rig) -> float | None:
+    """Return the lens position in um, as the axis counts, that is in focus now.
+
+    None for a rig that does not know it by construction.
+    """
+    if rig.ideal is None:
+        return None
+    now = rig.clock.now()
+    focus_um = rig.ideal.focus_um(now)
+    return None if focus_um is None else focus_um - rig.ideal.lens_error_um(now)
 
 
 def true_focus(rig: Rig) -> Callable[[Frame], float | None] | None:

@@ -150,9 +150,11 @@ def _with_entry(text: str, entry: dict[str, Any]) -> str:
 def _node_at(text: str, section: str) -> yaml.MappingNode:
     node: yaml.Node | None = yaml.compose(text, Loader=yaml.SafeLoader)
     for part in section.split(".") if section else ():
-        assert isinstance(node, yaml.MappingNode)
-        node = next(value for key, value in node.value if key.value == part)
-    assert isinstance(node, yaml.MappingNode)
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        node = next((value for key, value in pairs if key.value == part), None)
+    if not isinstance(node, yaml.MappingNode):
+        # It stands elsewhere, and is merged in.
+        raise yaml.YAMLError(f"no section '{section}' in its place")
     return node
 
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from calibration.reference_plane import Survey
     from calibration.stack import ZStack
     from hw.config import RigConfig
-    from hw.rig import Rig
 
 BEAD_UM = 28.5
 
@@ -160,6 +159,7 @@ def _recorded(
     Nothing is recorded where one of the stacks would replace another, or one that `out` holds already.
     """
     from calibration.acquire import acquire_stack, move_stage_and_rest, plan_positions
+    from calibration.truth import known_focus_um
     from hw.config import load_rig
     from hw.rig import open_rig
 
@@ -181,7 +181,7 @@ def _recorded(
                 title = " ".join(filter(None, (opened.notice, name, "planes")))
                 with _progress(title) as progress:
                     stack = acquire_stack(opened, positions, specimen=base.name, progress=progress)
-                yield name, stack, None, opened.notice, _truth(opened)
+                yield name, stack, None, opened.notice, known_focus_um(opened)
 
 
 def _name(rig: "RigConfig", exposure_ms: float, field: int, fields: int) -> str:
@@ -197,15 +197,6 @@ def _refuse_to_replace(names: Sequence[str], stacks: int, out: Path | None) -> N
     for path in () if out is None else [out / f"{name}{STACK_SUFFIX}" for name in names]:
         if path.exists():
             raise ConfigError(f"{path}: is there already; choose another folder with --out")
-
-
-def _truth(rig: "Rig") -> float | None:
-    """Return the true reference plane in um, as the axis counts; None where it is not known."""
-    if rig.ideal is None:
-        return None
-    now = rig.clock.now()
-    focus_um = rig.ideal.focus_um(now)
-    return None if focus_um is None else focus_um - rig.ideal.lens_error_um(now)
 
 
 def _exposed(config: "RigConfig", exposure_ms: float) -> "RigConfig":

@@ -147,3 +147,14 @@ def test_a_value_that_no_rig_may_have_is_refused_and_nothing_written(rig_file: P
 def test_a_folder_that_cannot_be_written_is_named(rig_file: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be written"):
         record_calibration(str(rig_file), tmp_path / "no" / "x.yaml", "calibrate axis", {}, {})
+
+
+def test_a_section_that_is_merged_in_from_elsewhere_is_left_to_a_person(rig_file: Path) -> None:
+    begin, end = RIG.index("axis:"), RIG.index("# An A4988.")
+    merged = "<<:\n" + "".join(f"  {line}\n" for line in RIG[begin:end].splitlines())
+    rig_file.write_text(RIG[:begin] + merged + RIG[end:], encoding="utf-8")
+    assert load_rig(rig_file).axis.backlash_steps == 6
+    before = rig_file.read_bytes()
+    with pytest.raises(ConfigError, match=r"by hand: axis\.backlash_steps: 7"):
+        record_calibration(str(rig_file), rig_file, "calibrate axis", {"axis.backlash_steps": 7.0}, {})
+    assert rig_file.read_bytes() == before
