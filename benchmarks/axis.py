@@ -18,14 +18,12 @@ Rows that the JSON file already holds are kept.
 
 import argparse
 import json
-import platform
-import shlex
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from methods.report import write_report
 
 SPACER_UM = 500.0
 SEEDS = {"sound": 8, "loses-at-speed": 5, "loses-always": 3, "network": 4, "crawling": 4, "no-colour": 3}
@@ -311,19 +309,10 @@ def worst(values: np.ndarray) -> float:
 
 
 def save(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows and their summary, whole or not at all."""
+    """Write rows and their summary."""
     cases = list(SEEDS)
     rows = sorted(rows, key=lambda row: (cases.index(row["case"]), row["seed"]))
-    document = {
-        "command": shlex.join(["python", *sys.argv]),
-        "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
-        "spacer_um": SPACER_UM,
-        "summary": summary(rows),
-        "rows": rows,
-    }
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    write_report(path, rows, spacer_um=SPACER_UM, summary=summary(rows))
 
 
 if __name__ == "__main__":

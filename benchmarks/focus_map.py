@@ -10,13 +10,11 @@ noise, at some of the points, and the fields called uneven with the relief under
 
 import argparse
 import json
-import platform
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from methods.report import write_report
 
 PAPER = {"mean_abs_um": 0.28, "sd_abs_um": 0.32, "time_ratio": 0.19}
 
@@ -186,20 +184,7 @@ def main() -> None:
         rows.append(compared(seed, shots, stacks, options))
         print(json.dumps(rows[-1], indent=1))
         if options.json:
-            save(options.json, rows)
-
-
-def save(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write the rows, whole or not at all."""
-    document = {
-        "command": shlex.join(["python", *sys.argv]),
-        "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
-        "paper": PAPER,
-        "rows": rows,
-    }
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+            write_report(options.json, rows, paper=PAPER)
 
 
 if __name__ == "__main__":

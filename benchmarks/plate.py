@@ -10,11 +10,11 @@ the same networks is not run again.
 
 import argparse
 import json
-import platform
 import shlex
-import sys
 from pathlib import Path
 from typing import Any
+
+from methods.report import write_report
 
 # Method of the command, its bundles, and whether the last one is asked again after its move. The paper takes
 # one image for each range.
@@ -119,9 +119,9 @@ def main() -> None:
                     continue
                 rows.append(one_case(name, snake, seed, options.folder, options.dwell_s))
                 if options.json:
-                    save(options.json, rows)
+                    write_report(options.json, sorted(rows, key=order))
     if options.json:
-        save(options.json, rows)
+        write_report(options.json, sorted(rows, key=order))
     rows.sort(key=order)
     print("| method | snake | seed | focused | measured | std, um | mean, um | true std | frames | paper 4 |")
     print("|---|---|---|---|---|---|---|---|---|---|")
@@ -169,18 +169,6 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
 def order(row: dict[str, Any]) -> tuple[int, int, int]:
     """Place of a row in the table."""
     return list(METHODS).index(row["case"]), SNAKES.index(row["snake"]), row["seed"]
-
-
-def save(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows, whole or not at all."""
-    document = {
-        "command": shlex.join(["python", *sys.argv]),
-        "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
-        "rows": sorted(rows, key=order),
-    }
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    partial.replace(path)
 
 
 if __name__ == "__main__":

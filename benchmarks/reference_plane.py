@@ -10,8 +10,6 @@ short goes on. Truth is defined in `hw.simulation.beads`.
 
 import argparse
 import json
-import platform
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from methods.report import write_report
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
@@ -259,14 +258,7 @@ def main() -> None:
     tables["all sets alone, 12 ms"] = summary([*at_12, *more], "how")
     print(json.dumps(tables, indent=1))
     if options.json:
-        document = {
-            "command": shlex.join(["python", *sys.argv]),
-            "machine": f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
-            "tables": tables,
-            "rows": rows,
-            "more_sets": more,
-        }
-        options.json.write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        write_report(options.json, rows, tables=tables, more_sets=more)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from hw.whole_file import write_whole
+
 __all__ = ["Row", "machine", "print_rows", "write_report"]
 
 Row = dict[str, Any]
@@ -36,8 +38,12 @@ def print_rows(rows: list[Row]) -> None:
         print("; ".join(str(value) if key == "case" else f"{key} {value}" for key, value in row.items()))
 
 
-def write_report(path: Path, rows: list[Row]) -> None:
-    """Write rows as `benchmarks/README.md` says, with the command line of this process."""
+def write_report(path: Path, rows: list[Row], **more: object) -> None:
+    """Write rows as `benchmarks/README.md` says, with the command line of this process, whole or not at all.
+
+    `more` stands before the rows, by its names: summaries, and what the rows are compared with. All numbers
+    are finite.
+    """
     command = shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]])
-    report = {"command": command, "machine": machine(), "rows": rows}
-    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    report = {"command": command, "machine": machine(), **more, "rows": rows}
+    write_whole(path, (json.dumps(report, indent=2, allow_nan=False) + "\n").encode())

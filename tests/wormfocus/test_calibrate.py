@@ -174,6 +174,15 @@ def test_where_no_machine_puts_the_spacer_in_a_person_is_asked(
         "take the spacer of 500 um out again",
     ]
 
+    def nobody(text: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", nobody)
+    with open_for_calibration(config, 0, spacer=True) as (rig, _):
+        assert rig.raise_specimen is not None
+        with pytest.raises(ConfigError, match="nobody is there to put the spacer of 500 um"):
+            rig.raise_specimen(500.0)
+
 
 def test_bad_input_is_refused_in_one_line_before_anything_moves(
     rig_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
