@@ -9,16 +9,15 @@ from numpy.typing import NDArray
 
 from calibration.measure import luminance
 from calibration.peak import NoFocusPeak, find_peak
+from calibration.robust import robust_sigma
 from calibration.stack import ZStack
 
-__all__ = ["MAD_TO_SIGMA", "Bead", "beads_in"]
+__all__ = ["Bead", "beads_in"]
 
 # A bead stands out of the sharpest-pixel projection by this many deviations of its noise...
 LEAST_SIGMAS = 8.0
 # ...and is the brightest within this many pixels, which keep as far from the edge.
 APART_PX = 4
-MAD_TO_SIGMA = 1.4826
-"""Standard deviation of normal values whose median absolute deviation is 1."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,7 @@ def beads_in(stack: ZStack) -> list[Bead]:
 def _bright_places(brightest: NDArray[Any]) -> list[tuple[int, int]]:
     """Rows and columns of the local maxima that stand out of the noise."""
     middle = float(np.median(brightest))
-    noise = MAD_TO_SIGMA * float(np.median(np.abs(brightest - middle)))
+    noise = robust_sigma(brightest - middle)
     side = 2 * APART_PX + 1
     around = cv2.dilate(brightest, np.ones((side, side), np.uint8))
     inside = np.zeros(brightest.shape, bool)

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.picture import save_picture
-from calibration.plate_beads import MAD_TO_SIGMA, beads_in
+from calibration.plate_beads import beads_in
 from calibration.plate_layout import Well, well_named
+from calibration.robust import robust_sigma
 from calibration.stack import ZStack, find_stacks, read_stack, stack_name
 from hw.errors import StackError
 
@@ -235,8 +236,8 @@ def _noted(stack: ZStack, name: str) -> float | None:
 def _without_strays(offsets: NDArray[np.float64]) -> NDArray[np.float64]:
     if offsets.size < 3:
         return offsets
-    away = np.abs(offsets - np.median(offsets))
-    near = away <= max(STRAY_UM, STRAY_SIGMAS * MAD_TO_SIGMA * float(np.median(away)))
+    away = offsets - np.median(offsets)
+    near = np.abs(away) <= max(STRAY_UM, STRAY_SIGMAS * robust_sigma(away))
     return np.asarray(offsets[near], np.float64)
 
 

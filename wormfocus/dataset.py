@@ -12,7 +12,7 @@ from wormfocus.autofocus import write_json
 if TYPE_CHECKING:
     from calibration.dataset import Dataset
 
-__all__ = ["dataset", "show_findings"]
+__all__ = ["dataset", "refuse_damaged", "show_findings"]
 
 
 @app.command("dataset")
@@ -52,6 +52,7 @@ def dataset(
     figures = show_findings(folder, held)
     if json_file:
         write_json(json_file, figures)
+    refuse_damaged(folder, figures)
 
 
 def _check_day(day: str) -> None:
@@ -67,17 +68,10 @@ def _check_day(day: str) -> None:
 
 
 def show_findings(folder: Path, held: "Dataset") -> dict[str, Any]:
-    """Check a data set's stacks, print what is wrong, and return the figures.
-
-    Raises
-    ------
-    StackError
-        A stack is not as it was recorded.
-    """
+    """Check a data set's stacks, print what is wrong, and return the figures."""
     from rich.progress import track
 
     from calibration.dataset_check import check_stacks, unlisted
-    from hw.errors import StackError
 
     total = sum(1 for _ in held.stacks())
     findings = list(track(check_stacks(folder, held), total=total, description="checking", transient=True))
@@ -89,14 +83,27 @@ def show_findings(folder: Path, held: "Dataset") -> dict[str, Any]:
         print(f"{len(extra)} stacks are not in the manifest, {extra[0].name} first; --add enters them")
     bad = sum(finding.state != "good" for finding in findings)
     print(f"{folder}: {total - bad} of {total} stacks are as they were recorded")
-    if bad:
-        raise StackError(
-            f"{folder}: {bad} of {total} stacks are not as they were recorded, see above; copy them again "
-            "from where they are whole, or take their entries out of the manifest"
-        )
     return {
         "stacks": total,
         "sessions": len(held.sessions),
         "unlisted": len(extra),
         "states": dict(Counter(finding.state for finding in findings)),
     }
+
+
+def refuse_damaged(folder: Path, figures: dict[str, Any]) -> None:
+    """End in an error, after the figures were written, where `show_findings` has found something wrong.
+
+    Raises
+    ------
+    StackError
+        A stack is not as it was recorded.
+    """
+    from hw.errors import StackError
+
+    total = figures["stacks"]
+    if bad := total - figures["states"].get("good", 0):
+        raise StackError(
+            f"{folder}: {bad} of {total} stacks are not as they were recorded, see above; copy them again "
+            "from where they are whole, or take their entries out of the manifest"
+        )

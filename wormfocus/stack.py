@@ -10,7 +10,7 @@ import typer
 
 from wormfocus.application import app
 from wormfocus.autofocus import write_json
-from wormfocus.dataset import show_findings
+from wormfocus.dataset import refuse_damaged, show_findings
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -155,6 +155,8 @@ def stack(
             figures["verified"] = show_findings(out, campaign.dataset)
     if json_file:
         write_json(json_file, figures)
+    if verify:
+        refuse_damaged(out, figures["verified"])
 
 
 def _record(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from calibration.acquire import end_of_move_s
 from calibration.axis.bench import Bench
+from calibration.robust import robust_sigma
 from hw.errors import StackError
 
 __all__ = ["Settling", "measure_settling", "settled_after"]
@@ -80,7 +81,7 @@ def measure_settling(bench: Bench, focus_steps: float, rng: np.random.Generator,
     still = [bench.halved(frame) for frame in bench.look(STILL_FRAMES, extra_rest_s=STILL_AFTER_S)]
     rest, changes = _at_rest(still)
     level = float(np.median(changes))
-    spread = 1.4826 * float(np.median(np.abs(changes - level)))
+    spread = robust_sigma(changes - level)
     threshold = 1 + THRESHOLD_SIGMAS * max(spread / level, 0.01)
     watch_s = FIRST_WATCH_S
     # Spread evenly over the beat, in random order.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from calibration.focus_map.point import MapPoint
 from calibration.focus_map.station import KINDS
 from calibration.focus_map.surface import Surface, fit_surface
+from calibration.robust import robust_sigma
 from hw.errors import StackError
 from hw.whole_file import write_whole
 
@@ -79,7 +80,7 @@ class FocusMap:
             figures["no_surface"] = str(error)
             return figures
         loo = surface.loo_um
-        spread = max(1.4826 * float(np.median(np.abs(loo))), 1e-9)
+        spread = max(robust_sigma(loo), 1e-9)
         heights = [point.focus_um for point in self.measured if point.focus_um is not None]
         figures["surface"] = {
             "range_um": float(np.ptp(heights)),

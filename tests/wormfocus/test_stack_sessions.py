@@ -111,7 +111,8 @@ def test_two_days_one_data_set_checked(record, tmp_path, capsys):
     }
     assert {path.name for path in out.glob("*.png")} == {"session_01.png", "session_02.png"}
     (out / "replay_0002.ome.tif").unlink()
-    assert main(["dataset", str(out)]) == 2
+    assert main(["dataset", str(out), "--json", str(figures)]) == 2
+    assert json.loads(figures.read_text())["states"] == {"good": 4, "missing": 1}
     out_text, err = capsys.readouterr()
     assert "replay_0002.ome.tif: missing: not there; copy it" in out_text
     assert "1 of 5 stacks are not as they were recorded" in err
