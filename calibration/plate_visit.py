@@ -51,24 +51,26 @@ Autofocus = Callable[[], FocusOutcome]
 
 @dataclass(frozen=True)
 class Depth:
-    """How deep a well's stack is: `span_um` about where the lens stands, planes `step_um` apart."""
+    """How deep a well's stack is: `span_um` about where the lens stands, planes `step_um` apart.
+
+    Raises
+    ------
+    StackError
+        Too few planes.
+    """
 
     span_um: float = 8.0
     step_um: float = 0.2
 
-    def positions_um(self, middle_um: float) -> NDArray[np.float64]:
-        """Lens positions, ascending, the middle among them, um.
-
-        Raises
-        ------
-        StackError
-            No planes.
-        """
+    def __post_init__(self) -> None:
         if not (math.isfinite(self.span_um) and 0 < self.step_um <= self.span_um / 4):
             raise StackError(
                 f"a stack of {self.span_um:g} um in steps of {self.step_um:g} um has too few planes for a "
                 "peak; choose others"
             )
+
+    def positions_um(self, middle_um: float) -> NDArray[np.float64]:
+        """Lens positions, ascending, the middle among them, um."""
         half = math.floor(self.span_um / 2 / self.step_um + 1e-9)
         return middle_um + self.step_um * np.arange(-half, half + 1, dtype=np.float64)
 

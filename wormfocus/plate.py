@@ -121,12 +121,13 @@ def plate(
         config = load_rig(rig)
         digests = " ".join(each.card.flatbuffer_sha256[:12] for each in bundles)
         asked = "" if confirm else " once"
-        begin_folder(
-            out, f"{config.name} {seed} {method}{asked} {digests} {snake} {layout} {depth} {dwell_s:g}"
-        )
         with open_rig(config, seed=seed) as opened:
             begin = _by_contrast(opened, begin_span_um, timeout)
             chosen = autofocus_of(opened, method, bundles, timeout, confirm=confirm)
+            # Only now: the plan of a visit that was refused would keep the folder from the next.
+            begin_folder(
+                out, f"{config.name} {seed} {method}{asked} {digests} {snake} {layout} {depth} {dwell_s:g}"
+            )
             visits = visit_plate(
                 opened,
                 layout,

@@ -87,6 +87,7 @@ def test_what_cannot_be_is_told_in_one_line(
 ) -> None:
     given = [part.replace("{tmp}", str(tmp_path)) for part in arguments]
     assert main(given) == 2
+    assert not (tmp_path / "o").exists(), "the folder stays free for a plan that can be"
     error = capsys.readouterr().err.strip()
     assert reason in error.splitlines()[-1]
     assert error.splitlines()[-1].startswith("wormfocus: ")
