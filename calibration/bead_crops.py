@@ -8,8 +8,7 @@ from calibration.bead_features import BeadFeatures
 from calibration.beads import BeadSearch, crop
 from calibration.label import Label, write_label
 from calibration.reference_plane import ReferencePlane
-from calibration.stack import STACK_SUFFIX, ZStack, write_stack
-from hw.errors import StackError
+from calibration.stack import STACK_SUFFIX, ZStack, make_folder, write_stack
 
 __all__ = ["reference_label", "write_crops"]
 
@@ -49,10 +48,7 @@ def write_crops(
     StackError
         The folder cannot be written to.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StackError(f"{folder}: cannot be made a folder ({error.strerror}); choose another") from error
+    make_folder(folder)
     label = reference_label(plane)
     for number, track in enumerate(features.tracks, 1):
         planes = [

@@ -13,6 +13,7 @@ __all__ = [
     "STACK_SUFFIX",
     "ZStack",
     "find_stacks",
+    "make_folder",
     "read_plane_folder",
     "read_recording",
     "read_stack",
@@ -20,6 +21,20 @@ __all__ = [
     "stacks_at",
     "write_stack",
 ]
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder for stacks, unless it is there.
+
+    Raises
+    ------
+    StackError
+        It cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StackError(f"{folder}: cannot be made a folder ({error.strerror}); choose another") from error
 
 
 def stacks_at(path: Path) -> list[Path]:

@@ -79,7 +79,7 @@ def plane(
     from calibration.picture import check_picture
     from calibration.reference_plane import find_reference_planes
     from calibration.reference_plane_picture import draw_reference_planes
-    from calibration.stack import STACK_SUFFIX, write_stack
+    from calibration.stack import STACK_SUFFIX, make_folder, write_stack
     from hw.errors import ConfigError, StackError
 
     if (rig is None) == (stacks is None):
@@ -117,7 +117,7 @@ def plane(
                 truths[name] = truth_um
             if out is not None:
                 path = out / f"{name}{STACK_SUFFIX}"
-                _make_folder(out)
+                make_folder(out)
                 write_stack(path, stack)
             held[name] = (stack if shown else None, path)
     if not features:
@@ -223,15 +223,6 @@ def _search(stack: "ZStack", bead_um: float, crop_px: int) -> "BeadSearch":
     if not math.isfinite(stack.um_per_px):
         raise StackError("it does not say its pixel size; give --um-per-px")
     return BeadSearch(bead_um / stack.um_per_px, crop_px)
-
-
-def _make_folder(folder: Path) -> None:
-    from hw.errors import ConfigError
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{folder}: cannot be made a folder ({error.strerror}); choose another") from error
 
 
 @contextmanager

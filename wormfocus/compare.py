@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wormfocus.application import app
-from wormfocus.autofocus import write_json
+from wormfocus.autofocus import finite_each, write_json
 from wormfocus.repeat import command_line
 
 if TYPE_CHECKING:
@@ -37,7 +37,11 @@ def compare(
     ] = False,
     field: Annotated[
         list[float] | None,
-        typer.Option(min=1e-6, help="Show windows of this width too, um, shrunk; may be given again."),
+        typer.Option(
+            min=1e-6,
+            callback=finite_each,
+            help="Show windows of this width too, um, shrunk; may be given again.",
+        ),
     ] = None,
     report: Annotated[
         Path | None, typer.Option(help="Folder for a report with plots and the worst frames.")

@@ -95,6 +95,7 @@ def stack(
     """
     from calibration.campaign import Circumstances, begin, finish, first_number, go_on
     from calibration.dataset import Plan, locked, read_dataset
+    from calibration.stack import make_folder
     from hw.config import load_rig
     from hw.errors import ConfigError, StackError
 
@@ -121,10 +122,7 @@ def stack(
     _refuse_not_finite(asked)
     if resume and not out.is_dir():
         raise StackError(f"{out}: no such folder; name that of the session to go on with")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"{out}: cannot be made a folder ({error.strerror}); choose another") from error
+    make_folder(out)
     with locked(out):
         dataset = read_dataset(out)
         last = dataset.sessions[-1] if dataset and dataset.sessions else None
