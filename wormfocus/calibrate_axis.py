@@ -71,12 +71,16 @@ def calibrate_axis(
     with open_for_calibration(config, seed, spacer=spacer_um is not None) as (opened, progress):
         report = characterise(opened, plan, np.random.default_rng(seed), progress)
         notice = opened.notice
+    if not report.sound:
+        # First of all: nothing that goes wrong with the report may leave it to be trusted.
+        forget_position(config)
     title = " ".join(filter(None, (notice, config.name)))
     for line in _lines(report, config.axis):
         print(f"{title}: {line}")
     for trouble in report.troubles:
         print(f"{title}: TROUBLE: {trouble}")
     figures = report.figures()
+    write_results(rig, target, "calibrate axis", report.values, figures, notice)
     if picture is not None:
         draw_axis(
             picture,
@@ -94,9 +98,6 @@ def calibrate_axis(
                 "troubles": list(report.troubles),
             },
         )  # fmt: skip
-    write_results(rig, target, "calibrate axis", report.values, figures, notice)
-    if not report.sound:
-        forget_position(config)
     return 0 if report.sound else 1
 
 

@@ -88,7 +88,8 @@ def _taken_up(file: Path, about: dict[str, Any]) -> list[MapPoint]:
             return []
         *whole, cut_short = file.read_bytes().split(b"\n")
         ours = json.dumps(about).encode()
-        if json.loads(whole[0]) != json.loads(ours) if whole else not ours.startswith(cut_short):
+        same = json.loads(whole[0]) == json.loads(ours) if whole else ours.startswith(cut_short)
+        if not same:
             raise StackError(f"{file}: holds another survey; choose another folder")
         # A line that was cut short is that of a point to be measured again.
         if cut_short:

@@ -138,6 +138,10 @@ def test_missed_steps_are_told_and_the_position_is_no_longer_kept(
     assert not kept.exists()
     assert picture.read_bytes().startswith(b"\x89PNG")
     assert rig_file.read_text(encoding="utf-8") == before
+    # Neither where the report cannot be written.
+    PositionFile(kept).write(KeptPosition(um_per_step=5, motor_steps=0, lens_steps=0, trusted=True))
+    assert main([*arguments, "--json", str(tmp_path / "none" / "axis.json")]) == 2
+    assert not kept.exists()
 
 
 class Terminal:
