@@ -33,7 +33,9 @@ def test_what_is_near_is_found_in_all_squares_and_each_is_drawn_once() -> None:
 
 
 def test_squares_and_streams_have_seeds_of_their_own() -> None:
-    asked = [(seed, stream, c, r) for seed in (0, 1) for stream in (1, 2) for c in (-2, 0, 3) for r in (-1, 1)]
+    asked = [
+        (seed, stream, c, r) for seed in (0, 1) for stream in (1, 2) for c in (-2, 0, 3) for r in (-1, 1)
+    ]
     values = [square_rng(*each).uniform() for each in asked]
     assert len(set(values)) == len(asked)
     assert values == [square_rng(*each).uniform() for each in asked]
