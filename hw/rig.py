@@ -1,6 +1,7 @@
 """The parts of a rig, put together from its file. A simulated rig is another set of parts."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -81,13 +82,12 @@ class Rig(Closing):
         return replace(self, config=config, camera=self.imaging)
 
     def close(self) -> None:
-        """Release cameras, stage and axis; closing twice is fine."""
-        self.camera.close()
-        if self.imaging is not None:
-            self.imaging.close()
-        if self.stage is not None:
-            self.stage.close()
-        self.axis.close()
+        """Release cameras, stage and axis, all even if one fails; closing twice is fine."""
+        with ExitStack() as parts:
+            # Closed in the other order: a camera that fails must not leave the motor powered.
+            for part in (self.axis, self.stage, self.imaging, self.camera):
+                if part is not None:
+                    parts.callback(part.close)
 
 
 @dataclass

@@ -33,7 +33,7 @@ def group_specimens(stacks: Sequence[LabelledStack], config: SplitConfig) -> dic
     Raises
     ------
     StackError
-        A stack has none, or a specimen has several.
+        A stack has none or does not say its specimen, or a specimen has several.
     """
     groups: dict[str, str] = {}
     if config.by == "specimen":
@@ -44,6 +44,12 @@ def group_specimens(stacks: Sequence[LabelledStack], config: SplitConfig) -> dic
             raise StackError(
                 f"{stack.path}: split.by is '{config.by}', and no manifest says this stack's {config.by}; "
                 "write it there, enter stacks with 'wormfocus dataset --add', or split by specimen"
+            )
+        # Its specimen would then be told by the stack alone, and be divided from its plate unnoticed.
+        if not stack.specimen:
+            raise StackError(
+                f"{stack.path}: split.by is '{config.by}', and the manifest says no specimen for this stack; "
+                "write it there, or split by specimen"
             )
         if groups.setdefault(stack.specimen, group) != group:
             raise StackError(

@@ -1,12 +1,10 @@
 """What lies on a slide of control beads: where, how high, and the wave behind each of it.
 
-The slide goes on without an end. It is drawn square by square, each from a seed of its own, so that a place
-looks the same whichever way the stage came to it.
+The slide goes on without an end.
 """
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +13,7 @@ from hw.simulation.bead_wave import ball_spectrum, lay_out
 from hw.simulation.beads_config import BeadConfig, BeadSlideConfig
 from hw.simulation.config import draw
 from hw.simulation.optics import ExitWave, Lens, Slice
+from hw.simulation.squares import Squares, square_rng
 
 __all__ = ["Bead", "Lot", "Speck", "Things", "bead_wave", "speck_wave"]
 
@@ -45,6 +44,11 @@ class Bead:
     diameter_um: float
     twin_um: tuple[float, float] | None = None
 
+    @property
+    def place_um(self) -> tuple[float, float]:
+        """Where its middle is on the slide, (x, y) in um."""
+        return self.x_um, self.y_um
+
 
 @dataclass(frozen=True)
 class Speck:
@@ -56,6 +60,11 @@ class Speck:
     angle_rad: float
     opd_um: float
     absorbance: float
+
+    @property
+    def place_um(self) -> tuple[float, float]:
+        """Where its middle is on the slide, (x, y) in um."""
+        return self.x_um, self.y_um
 
 
 class Things:
@@ -82,27 +91,16 @@ class Things:
         self._cells_per_mm2 = draw(rng, slide.cells_per_mm2)
         self._slide = slide
         self._seed = seed
-        self._square = lru_cache(64)(self._draw_square)
+        self._squares = Squares(SQUARE_UM, self._draw_square)
 
     def near(self, place_um: tuple[float, float], reach_um: tuple[float, float]) -> list[Bead | Speck]:
         """Things whose middle lies within a reach of a place, along x and along y, um."""
-        low = [math.floor((p - r) / SQUARE_UM) for p, r in zip(place_um, reach_um, strict=True)]
-        high = [math.floor((p + r) / SQUARE_UM) for p, r in zip(place_um, reach_um, strict=True)]
-        return [
-            thing
-            for column in range(low[0], high[0] + 1)
-            for row in range(low[1], high[1] + 1)
-            for thing in self._square(column, row)
-            if abs(thing.x_um - place_um[0]) <= reach_um[0] and abs(thing.y_um - place_um[1]) <= reach_um[1]
-        ]
+        return self._squares.near(place_um, reach_um)
 
     def _draw_square(self, column: int, row: int) -> list[Bead | Speck]:
-        # Seeds are not negative: squares left of and above the origin take the odd numbers.
-        numbers = [2 * n if n >= 0 else -2 * n - 1 for n in (column, row)]
-        rng = np.random.default_rng([self._seed, BEAD_STREAM, *numbers])
         origin = np.array([column, row]) * SQUARE_UM
-        beads = self._draw_beads(rng, origin)
-        rng = np.random.default_rng([self._seed, SPECK_STREAM, *numbers])
+        beads = self._draw_beads(square_rng(self._seed, BEAD_STREAM, column, row), origin)
+        rng = square_rng(self._seed, SPECK_STREAM, column, row)
         s, area_mm2 = self._slide, SQUARE_UM**2 / 1e6
         kinds = (
             (self._debris_per_mm2, s.debris_um, s.debris_opd_um, s.debris_absorbance),

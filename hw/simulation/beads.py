@@ -28,6 +28,7 @@ from hw.config import RigConfig
 from hw.simulation.bead_things import Bead, Speck, Things, bead_wave, speck_wave
 from hw.simulation.beads_config import BeadsConfig
 from hw.simulation.config import draw
+from hw.simulation.field import draw_slope, uneven_light
 from hw.simulation.grey_sensor import GreySensor
 from hw.simulation.optics import ExitWave, Lens
 from hw.simulation.sensor import Sensor
@@ -61,10 +62,9 @@ class BeadSlide:
         self.lens = self._make_lens(1)
         self.things = Things(section.beads, section.slide, seed)
         rng = np.random.default_rng([seed, SLIDE_STREAM])
-        tilt, direction = draw(rng, section.slide.tilt_rad), rng.uniform(0, 2 * math.pi)
-        self._slope = (tilt * math.cos(direction), tilt * math.sin(direction))
+        self._slope = draw_slope(rng, section.slide.tilt_rad)
         self._drift_um_s = float(rng.choice([-1.0, 1.0])) * draw(rng, section.slide.drift_um_s)
-        self._light = self._illumination(draw(rng, section.slide.unevenness))
+        self._light = uneven_light(self._size, draw(rng, section.slide.unevenness))
         rng = np.random.default_rng([seed, SENSOR_STREAM])
         level = draw(rng, section.sensor.background_level)
         brighter = rig.camera.exposure_s / section.background_exposure_s
@@ -146,11 +146,6 @@ class BeadSlide:
 
     def _nothing(self) -> ExitWave:
         return bead_wave(self.lens, self.things.lot, self.things.lot.diameter_um, [], self._side)
-
-    def _illumination(self, fall: float) -> NDArray[np.float32]:
-        x, y = (np.linspace(-1, 1, size, dtype=np.float32) for size in self._size)
-        light: NDArray[np.float32] = 1 - np.float32(fall / 2) * (x[None, :] ** 2 + y[:, None] ** 2)
-        return light
 
     def _find_reference_planes(self) -> tuple[float, float]:
         lens = self._make_lens(FINER)

@@ -23,6 +23,7 @@ __all__ = [
     "SimulatedOpticsConfig",
     "SimulationConfig",
     "Spread",
+    "ValueOrRange",
     "WormConfig",
     "WormEggsConfig",
     "draw",

@@ -23,6 +23,7 @@ the two sides of focus look different.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -32,9 +33,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.errors import ConfigError
-from hw.simulation.config import SimulatedOpticsConfig, draw
+from hw.simulation.config import BandConfig, SimulatedOpticsConfig, draw
 
-__all__ = ["Band", "ExitWave", "Lens", "Slice", "fourier", "propagate"]
+__all__ = ["Band", "ExitWave", "Lens", "Slice", "draw_bands", "fourier", "mixing_matrix", "propagate"]
 
 SPHERICAL_REFERENCE_UM = 0.55
 # Grid sizes for which pupils and propagation kernels are kept: a worm's window changes its size as it crawls.
@@ -74,6 +75,16 @@ class Band:
     wavelength_um: float
     shift_um: float
     gain: float
+
+
+def draw_bands(configs: Sequence[BandConfig], rng: np.random.Generator) -> tuple[Band, ...]:
+    """Draw colour bands from the ranges of a rig file."""
+    return tuple(Band(b.wavelength_um, draw(rng, b.shift_um), draw(rng, b.gain)) for b in configs)
+
+
+def mixing_matrix(share: float) -> NDArray[np.float32]:
+    """Return what each channel (row) sees of each band, (3, 3), where it sees a share of the two others'."""
+    return np.full((3, 3), share, np.float32) + np.eye(3, dtype=np.float32) * (1 - 3 * share)
 
 
 @dataclass(frozen=True)
@@ -122,11 +133,8 @@ class Lens:
         self.coherence = draw(rng, config.coherence)
         self.spherical_um = draw(rng, config.spherical_waves) * SPHERICAL_REFERENCE_UM
         self.grid_um = grid_um / draw(rng, config.magnification)
-        self.bands = tuple(
-            Band(b.wavelength_um, draw(rng, b.shift_um), draw(rng, b.gain)) for b in config.bands
-        )
-        mixing = draw(rng, config.colour_mixing)
-        self._mixing = np.full((3, 3), mixing, np.float32) + np.eye(3, dtype=np.float32) * (1 - 3 * mixing)
+        self.bands = draw_bands(config.bands, rng)
+        self._mixing = mixing_matrix(draw(rng, config.colour_mixing))
         self._source_points = config.source_points
         self._source_points_per_mm = config.source_points_per_mm
         self._source_turn = rng.uniform(0, 2 * math.pi)

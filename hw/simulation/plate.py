@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.simulation.config import PlateConfig, WormConfig, draw
+from hw.simulation.field import draw_slope
 from hw.simulation.worm import Body, Crawl
 
 __all__ = ["Plate", "Surface", "make_surface"]
@@ -27,10 +28,10 @@ class Plate:
     @classmethod
     def drawn(cls, config: PlateConfig, rng: np.random.Generator) -> "Plate":
         """Draw a plate from the ranges of a rig file."""
-        tilt, direction = draw(rng, config.tilt_rad), rng.uniform(0, 2 * math.pi)
+        slope = draw_slope(rng, config.tilt_rad)
         sign = rng.choice([-1.0, 1.0])
         return cls(
-            (tilt * math.cos(direction), tilt * math.sin(direction)),
+            slope,
             sign * draw(rng, config.drift_um_s),
             config.drift_reach_um,
             draw(rng, config.sway_um),

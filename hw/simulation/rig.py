@@ -88,6 +88,20 @@ def _imaged_sample_of(rig: RigConfig, *, seed: int) -> Sample | None:
     return None
 
 
+def _check_parts(rig: RigConfig) -> None:
+    """Refuse parts that would be left out in silence."""
+    section = simulation_section(rig)
+    if rig.stage is not None and isinstance(section, SimulationConfig):
+        raise ConfigError(
+            f"rig '{rig.name}': stage: a simulated {section.specimen} crawls where no stage moves; remove it"
+        )
+    if rig.imaging is not None and not isinstance(section, SlitLaserConfig):
+        raise ConfigError(
+            f"rig '{rig.name}': imaging: a simulated {section.specimen} is focused and imaged by one camera; "
+            "remove it"
+        )
+
+
 def open_simulated_axis(rig: RigConfig, *, seed: int) -> AxisAlone:
     """Open the axis of the simulated rig that a seed stands for, in virtual time from 0 s.
 
@@ -110,8 +124,9 @@ def open_simulated_rig(rig: RigConfig, *, seed: int) -> Rig:
     Raises
     ------
     ConfigError
-        The rig is not simulated.
+        The rig is not simulated, or its specimen has no such stage or imaging camera as the file asks for.
     """
+    _check_parts(rig)
     axis_stream, shake_stream = (
         np.random.default_rng([seed, number]) for number in (AXIS_STREAM, SHAKE_STREAM)
     )

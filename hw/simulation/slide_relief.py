@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.simulation.config import draw
+from hw.simulation.field import draw_slope
 from hw.simulation.slide_config import ReliefConfig
 from hw.simulation.slide_noise import RepeatingNoise
 
@@ -26,8 +27,7 @@ class Relief:
     """
 
     def __init__(self, config: ReliefConfig, extent_um: float, rng: np.random.Generator) -> None:
-        tilt, direction = draw(rng, config.tilt_rad), rng.uniform(0, 2 * math.pi)
-        self._slope = (tilt * math.cos(direction), tilt * math.sin(direction))
+        self._slope = draw_slope(rng, config.tilt_rad)
 
         def noise(grain_um: float) -> RepeatingNoise:
             points = math.ceil(extent_um / grain_um * POINTS_PER_GRAIN)

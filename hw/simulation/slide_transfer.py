@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hw.simulation.config import draw
-from hw.simulation.optics import SPHERICAL_REFERENCE_UM, Band
+from hw.simulation.optics import SPHERICAL_REFERENCE_UM, draw_bands, mixing_matrix
 from hw.simulation.slide_config import SlideOpticsConfig
 
 __all__ = ["Layer", "SectionLens", "transfer"]
@@ -121,11 +121,8 @@ class SectionLens:
         self.na = draw(rng, config.na)
         self.coherence = draw(rng, config.coherence)
         self.spherical_um = draw(rng, config.spherical_waves) * SPHERICAL_REFERENCE_UM
-        self.bands = tuple(
-            Band(b.wavelength_um, draw(rng, b.shift_um), draw(rng, b.gain)) for b in config.bands
-        )
-        mixing = draw(rng, config.colour_mixing)
-        self._mixing = np.full((3, 3), mixing, np.float32) + np.eye(3, dtype=np.float32) * (1 - 3 * mixing)
+        self.bands = draw_bands(config.bands, rng)
+        self._mixing = mixing_matrix(draw(rng, config.colour_mixing))
         self._radii: dict[tuple[int, int], tuple[NDArray[np.float64], NDArray[np.int32]]] = {}
 
     def image(self, layers: list[Layer], shape: tuple[int, int], defocus_um: float) -> NDArray[np.float32]:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from hw.config import RigConfig
 from hw.simulation.config import draw
+from hw.simulation.field import draw_slope, uneven_light
 from hw.simulation.grey_sensor import GreySensor
 from hw.simulation.oblique import ObliqueWaves, image_of, send_through
 from hw.simulation.optics import Lens, Slice
@@ -55,15 +56,12 @@ class YeastChamber:
         self._size = (rig.camera.width_px, rig.camera.height_px)
         wanted = max(self._size) * self._finer + 2 * section.margin_um / self.lens.grid_um
         self._side = cv2.getOptimalDFTSize(math.ceil(wanted / 2)) * 2
-        tilt, direction = draw(rng, chamber.tilt_rad), rng.uniform(0, 2 * math.pi)
-        self._slope = (tilt * math.cos(direction), tilt * math.sin(direction))
+        self._slope = draw_slope(rng, chamber.tilt_rad)
         self._drift_um_s = float(rng.choice([-1.0, 1.0])) * draw(rng, chamber.drift_um_day) / DAY_S
         self._sway_um = draw(rng, chamber.sway_um)
         self._sway_rad_s = 2 * math.pi / draw(rng, chamber.sway_period_s)
         self._sway_phase = rng.uniform(0, 2 * math.pi)
-        fall = np.float32(draw(rng, chamber.unevenness) / 2)
-        x, y = (np.linspace(-1, 1, size, dtype=np.float32) for size in self._size)
-        self._light = 1 - fall * (x[None, :] ** 2 + y[:, None] ** 2)
+        self._light = uneven_light(self._size, draw(rng, chamber.unevenness))
         self._waves = lru_cache(2)(self._make_waves)
 
     def intensity(self, t: float, place_um: tuple[float, float], lens_um: float) -> NDArray[np.float32]:

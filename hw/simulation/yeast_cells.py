@@ -2,12 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hw.simulation.config import draw
+from hw.simulation.squares import Squares, square_rng
 from hw.simulation.yeast_config import ChamberConfig, YeastCellConfig
 
 __all__ = ["Ellipsoid", "YeastCells", "slice_of"]
@@ -34,9 +34,14 @@ class Ellipsoid:
     index_contrast: float
     absorbance_per_um: float
 
+    @property
+    def place_um(self) -> tuple[float, float]:
+        """Where its middle is in the chamber, (x, y) in um."""
+        return self.middle_um[:2]
+
 
 class YeastCells:
-    """Cells, drawn square by square of the chamber, each from a seed of its own.
+    """The cells of a chamber, found by place.
 
     Parameters
     ----------
@@ -55,24 +60,14 @@ class YeastCells:
         self._buds = draw(rng, config.bud_share)
         self._ceiling = draw(rng, config.ceiling_share)
         self._ceiling_um = draw(rng, chamber.ceiling_um)
-        self._square = lru_cache(64)(self._draw_square)
+        self._squares = Squares(SQUARE_UM, self._draw_square)
 
     def near(self, place_um: tuple[float, float], reach_um: float) -> list[Ellipsoid]:
         """Cells, buds and vacuoles with their middle in a square about a place; heights from mid-plane."""
-        low = [math.floor((p - reach_um) / SQUARE_UM) for p in place_um]
-        high = [math.floor((p + reach_um) / SQUARE_UM) for p in place_um]
-        return [
-            body
-            for column in range(low[0], high[0] + 1)
-            for row in range(low[1], high[1] + 1)
-            for body in self._square(column, row)
-            if all(abs(m - p) <= reach_um for m, p in zip(body.middle_um[:2], place_um, strict=True))
-        ]
+        return self._squares.near(place_um, (reach_um, reach_um))
 
     def _draw_square(self, column: int, row: int) -> list[Ellipsoid]:
-        # Seeds are not negative: squares left of and above the origin take the odd numbers.
-        numbers = [2 * n if n >= 0 else -2 * n - 1 for n in (column, row)]
-        rng = np.random.default_rng([self._seed, STREAM, *numbers])
+        rng = square_rng(self._seed, STREAM, column, row)
         bodies: list[Ellipsoid] = []
         taken: list[tuple[float, float, float]] = []
         for _ in range(rng.poisson(self._per_mm2 * SQUARE_UM**2 / 1e6)):
@@ -134,11 +129,8 @@ def slice_of(
         reach = max(body.half_um[:2])
         column = (body.middle_um[0] - origin_um[0]) / grid_um
         row = (body.middle_um[1] - origin_um[1]) / grid_um
-        x0, x1 = (
-            max(0, math.floor(column - reach / grid_um)),
-            min(side, math.ceil(column + reach / grid_um) + 1),
-        )
-        y0, y1 = max(0, math.floor(row - reach / grid_um)), min(side, math.ceil(row + reach / grid_um) + 1)
+        x0, y0 = (max(0, math.floor(middle - reach / grid_um)) for middle in (column, row))
+        x1, y1 = (min(side, math.ceil(middle + reach / grid_um) + 1) for middle in (column, row))
         if x0 >= x1 or y0 >= y1:
             continue
         dx = (np.arange(x0, x1) - column)[None, :] * grid_um

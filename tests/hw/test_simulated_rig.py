@@ -3,6 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
+from hw.clock import VirtualClock
 from hw.config import RigConfig, load_rig
 from hw.errors import CameraStalled, ConfigError
 from hw.rig import Rig, open_rig
@@ -113,3 +114,32 @@ def test_only_simulated_rigs_open_as_such() -> None:
 
     with pytest.raises(ConfigError, match="not simulated"):
         open_simulated_rig(load_rig("worm_tracker"), seed=0)
+
+
+def test_parts_that_a_specimen_has_not_are_refused_and_not_left_out() -> None:
+    worm, slit = load_rig("worm_tracker_sim"), load_rig("slit_laser_sim")
+    with pytest.raises(ConfigError, match="stage: a simulated worm"):
+        open_rig(worm.model_copy(update={"stage": slit.stage}))
+    with pytest.raises(ConfigError, match="imaging: a simulated worm"):
+        open_rig(worm.model_copy(update={"imaging": slit.imaging}))
+    with pytest.raises(ConfigError, match="imaging: a simulated slide"):
+        open_rig(load_rig("slide_sim").model_copy(update={"imaging": slit.imaging}))
+
+
+def test_a_camera_that_fails_to_close_leaves_nothing_else_open() -> None:
+    closed: list[str] = []
+
+    class Part:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def close(self) -> None:
+            closed.append(self.name)
+            if self.name == "camera":
+                raise CameraStalled("camera: does not answer")
+
+    parts = [Part(name) for name in ("camera", "axis", "stage")]
+    rig = Rig(load_rig("slide_sim"), VirtualClock(), parts[0], parts[1], stage=parts[2])  # type: ignore[arg-type]
+    with pytest.raises(CameraStalled):
+        rig.close()
+    assert closed == ["camera", "stage", "axis"]

@@ -51,6 +51,7 @@ def test_a_split_by_what_nobody_noted_is_refused():
     noted = LabelledStack(Path("a.ome.tif"), 0.0, "worm", "P1", "2026-11-21")
     for other, by, reason in (
         (LabelledStack(Path("b.ome.tif"), 0.0), "plate", "no manifest says this stack's plate"),
+        (LabelledStack(Path("b.ome.tif"), 0.0, "", "P1"), "plate", "says no specimen for this stack"),
         (LabelledStack(Path("b.ome.tif"), 0.0, "worm", "P1", "2026-11-22"), "day", "on both sides"),
     ):
         with pytest.raises(StackError, match=reason):
