@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wormfocus.application import app
-from wormfocus.autofocus import finite_each, write_json
+from wormfocus.autofocus import write_json
+from wormfocus.judging import Field, Full, JsonFile, Report, RigName, Seed, Seen, Stacks
 from wormfocus.repeat import command_line
 
 if TYPE_CHECKING:
@@ -22,32 +23,21 @@ def compare(
     networks: Annotated[
         list[str], typer.Argument(help="RUN or BUNDLE, two or more: folders, files or shipped names.")
     ],
-    stacks: Annotated[list[Path], typer.Option(help="Folder of OME-TIFF stacks; may be given again.")],
+    stacks: Stacks,
     origin: Annotated[
         list[Path] | None,
         typer.Option(help="Run that a bundle was exported from: it lists the specimens; may be given again."),
     ] = None,
-    rig: Annotated[str | None, typer.Option(help="Rig whose steps and depth of field are used.")] = None,
+    rig: RigName = None,
     unseen: Annotated[
         bool, typer.Option("--unseen", help="Leave out specimens that any of the networks learnt from.")
     ] = False,
-    seen: Annotated[bool, typer.Option("--seen", help="Allow specimens that were learnt from.")] = False,
-    full: Annotated[
-        bool, typer.Option("--full", help="Show whole frames too, as a group of their own.")
-    ] = False,
-    field: Annotated[
-        list[float] | None,
-        typer.Option(
-            min=1e-6,
-            callback=finite_each,
-            help="Show windows of this width too, um, shrunk; may be given again.",
-        ),
-    ] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="Folder for a report with plots and the worst frames.")
-    ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    seen: Seen = False,
+    full: Full = False,
+    field: Field = None,
+    report: Report = None,
+    json_file: JsonFile = None,
+    seed: Seed = 0,
 ) -> None:
     """Judge networks on the same frames of specimens that none of them learnt from.
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wormfocus.application import app
-from wormfocus.autofocus import finite_each, write_json
+from wormfocus.autofocus import write_json
+from wormfocus.judging import Field, Full, JsonFile, Report, RigName, Seed, Seen, Stacks
 from wormfocus.repeat import command_line
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class Part(StrEnum):
 @app.command("evaluate")
 def evaluate(
     context: typer.Context,
-    stacks: Annotated[list[Path], typer.Option(help="Folder of OME-TIFF stacks; may be given again.")],
+    stacks: Stacks,
     bundle: Annotated[str | None, typer.Option(help="Bundle to judge: a path or a shipped name.")] = None,
     run: Annotated[
         Path | None, typer.Option(help="Run to judge; with --bundle, only names the split.")
@@ -36,24 +37,13 @@ def evaluate(
         Part | None,
         typer.Option(help="Default: test on the stacks that --run was trained on, all on others."),
     ] = None,
-    rig: Annotated[str | None, typer.Option(help="Rig whose steps and depth of field are used.")] = None,
-    seen: Annotated[bool, typer.Option("--seen", help="Allow specimens that were learnt from.")] = False,
-    full: Annotated[
-        bool, typer.Option("--full", help="Show whole frames too, as a group of their own.")
-    ] = False,
-    field: Annotated[
-        list[float] | None,
-        typer.Option(
-            min=1e-6,
-            callback=finite_each,
-            help="Show windows of this width too, um, shrunk; may be given again.",
-        ),
-    ] = None,
-    report: Annotated[
-        Path | None, typer.Option(help="Folder for a report with plots and the worst frames.")
-    ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
+    rig: RigName = None,
+    seen: Seen = False,
+    full: Full = False,
+    field: Field = None,
+    report: Report = None,
+    json_file: JsonFile = None,
+    seed: Seed = 0,
 ) -> None:
     """Compare predictions with labels on every plane of the stacks."""
     from rich.progress import track

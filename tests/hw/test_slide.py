@@ -133,7 +133,8 @@ def test_the_two_ends_of_a_tilted_field_are_sharp_at_their_own_heights() -> None
 
 
 def test_heights_are_tens_of_um_over_the_slide_and_smooth_between_neighbours() -> None:
-    sample = slide(load_rig("slide_sim"), 2)
+    # The relief is the slide's, whatever the camera.
+    sample = slide(small_rig(), 2)
     places = np.linspace(-5000, 5000, 16)
     planes = np.array([[sample.plane_um(0.0, (float(x), float(y))) for x in places] for y in places])
     assert 10 < np.ptp(planes) < 60

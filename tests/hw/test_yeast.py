@@ -73,15 +73,13 @@ def test_oblique_light_agrees_with_tilted_axial_light_on_a_thin_specimen() -> No
 
 def test_slices_hold_the_whole_ellipsoid() -> None:
     body = Ellipsoid((10.0, 12.0, 1.0), (4.0, 3.0, 2.0), 0.4, 0.05, 0.02)
-    volume = path = dark = 0.0
+    path = dark = 0.0
     for bottom in np.arange(-1.0, 3.0, 0.5):
         opd, absorbance = slice_of([body], (bottom, bottom + 0.5), (0.0, 0.0), 250, 0.1)
         path += float(opd.sum()) * 0.01
         dark += float(absorbance.sum()) * 0.01
-        volume += float((opd > 0).sum())
     assert path == pytest.approx(0.05 * 4 / 3 * np.pi * 24, rel=0.01)
     assert dark == pytest.approx(0.02 * 4 / 3 * np.pi * 24, rel=0.01)
-    assert volume > 0
 
 
 def test_the_focus_drifts_over_a_day_as_the_file_says() -> None:
