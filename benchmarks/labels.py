@@ -5,8 +5,8 @@
 Simulated worms at the reference rig's noise, evenly spaced planes; other simulated rigs with the planes of
 `wormfocus simulate`. Every measure is asked alone, in the region that `wormfocus label` would use, and its
 bias and spread stated. Then whole labels, with everything that may refuse them, on the same stacks and on
-stacks in trouble: dust, other worms, tilt, focus out of range. A *wrong* label is more than a tenth of the
-depth of field out. Stacks are kept in a folder: a run that was cut short goes on.
+stacks in trouble: dust, tilt, focus out of range. A *wrong* label is more than a tenth of the depth of field
+out. Stacks are kept in a folder: a run that was cut short goes on.
 """
 
 import argparse
@@ -204,7 +204,7 @@ def labels_of_worms(rig: RigConfig, seeds: range, dusty: int, folder: Path) -> I
     yield verdicts(f"{rig.name}, labels, plain", [verdict(s.stack, 0.0) for s in plain], rig)
     yield from _tilted(rig, plain, folder)
     yield _out_of_range(rig, plain)
-    for case in ("dusty", "dust below", "crowded"):
+    for case in ("dusty", "dust below"):
         held = rendered(rig, seeds[::dusty], case, folder)
         yield verdicts(f"{rig.name}, labels, {case}", [verdict(s.stack, 0.0) for s in held], rig)
     for case in ("plain", "linear"):

@@ -27,17 +27,15 @@ from hw.simulation.scene import FOCUS_MARGIN_UM, Region, Scene
 
 __all__ = ["CASES", "WormStack", "out_of_range", "tilted", "tilted_focus", "worm_stack"]
 
-CASES = ("plain", "linear", "dusty", "dust below", "crowded")
+CASES = ("plain", "linear", "dusty", "dust below")
 """What is rendered: the rig file's own worms, the same with grey levels in proportion to the light, on
-very dusty plates, with dust on the underside of the agar, and with other worms around."""
+very dusty plates, and with dust on the underside of the agar."""
 
 WINDOW_UM = 868.0
 TRACKING_ERROR_UM = 25.0
 REACH_UM = 660.0
 # Grains for each mm2 of a very dusty plate, and how much light they take: e-folds of intensity.
 DUSTY = {"dust_per_mm2": (15.0, 40.0), "dust_absorbance": (1.0, 3.0), "dust_um": (5.0, 15.0)}
-# Other worms on twice the window's width and height; their middles keep half a length from the worm's.
-CROWDED = {"other_worms": (6.0, 10.0), "clear_lengths": (0.5, 0.5)}
 # Depth below the plate's surface, radius and number of the grains on the underside.
 BELOW_UM = (200.0, 600.0)
 GRAIN_UM = (8.0, 25.0)
@@ -80,8 +78,8 @@ def _render(
     rig: RigConfig, seed: int, case: str, step_um: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64], NDArray[np.int64]]:
     simulation = worm_section(rig)
-    if (plate := {"dusty": DUSTY, "crowded": CROWDED}.get(case)) is not None:
-        simulation = simulation.model_copy(update={"plate": simulation.plate.model_copy(update=plate)})
+    if case == "dusty":
+        simulation = simulation.model_copy(update={"plate": simulation.plate.model_copy(update=DUSTY)})
     if case == "linear":
         sensor = simulation.sensor.model_copy(update={"gamma": (1.0, 1.0)})
         simulation = simulation.model_copy(update={"sensor": sensor})
@@ -199,7 +197,9 @@ def tilted_focus(
     filled = np.zeros((len(positions), h, view.width, inside[0].shape[2]), np.float32)
     filled[:, :, x : x + w] = inside
     found = {planes: _focus(*_sheared(filled, positions, planes), slice(x, x + w)) for planes in tilts}
-    path.write_text(json.dumps(found), encoding="utf-8")
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(found), encoding="utf-8")
+    partial.replace(path)
     return found
 
 
