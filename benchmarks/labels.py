@@ -19,7 +19,7 @@ from typing import Literal
 import cv2
 import numpy as np
 from methods.report import Row, print_rows, write_report
-from methods.worm_stacks import WormStack, out_of_range, tilted, worm_stack
+from methods.worm_stacks import WormStack, out_of_range, tilted, tilted_focus, worm_stack
 from numpy.typing import NDArray
 
 from calibration.examine import Plan, examine
@@ -193,11 +193,17 @@ def measures_of_worms(rig: RigConfig, seeds: range, folder: Path) -> Iterator[Ro
     yield _of_worms(rig, "the worm's true box, every second plane", sparse)
 
 
+def labels_of_tilted_worms(rig: RigConfig, seeds: range, folder: Path) -> Iterator[Row]:
+    """Rows for whole labels of tilted worms alone."""
+    yield from _tilted(rig, rendered(rig, seeds, "plain", folder), folder)
+
+
 def labels_of_worms(rig: RigConfig, seeds: range, dusty: int, folder: Path) -> Iterator[Row]:
     """Rows for whole labels of simulated worms, in trouble and not."""
     plain = rendered(rig, seeds, "plain", folder)
     yield verdicts(f"{rig.name}, labels, plain", [verdict(s.stack, 0.0) for s in plain], rig)
-    yield from _derived(rig, plain)
+    yield from _tilted(rig, plain, folder)
+    yield _out_of_range(rig, plain)
     for case in ("dusty", "dust below"):
         held = rendered(rig, seeds[::dusty], case, folder)
         yield verdicts(f"{rig.name}, labels, {case}", [verdict(s.stack, 0.0) for s in held], rig)
@@ -215,22 +221,44 @@ def _of_worms(rig: RigConfig, what: str, specimens: list[WormStack]) -> Row:
     return summary(f"{rig.name}, {DEFAULT_MEASURE}, {what}", peaks, [0.0] * len(peaks), rig)
 
 
-def _derived(rig: RigConfig, plain: list[WormStack]) -> Iterator[Row]:
+def _tilted(rig: RigConfig, plain: list[WormStack], folder: Path) -> Iterator[Row]:
+    """Against the plane of the middle of the worm's box, and against the tilted worm's own curve."""
+    step_um = rig.optics.dof_um / PLANES_PER_DOF
+    seeds = [int(specimen.stack.notes["seed"]) for specimen in plain]
+    # Tilted by nothing, a worm's focus has to be that of its stack.
+    sharpest = [tilted_focus(rig, seed, step_um, (0, *TILTS), folder) for seed in seeds]
+    flat = [tilts[0] for tilts in sharpest]
+    yield {
+        "case": f"{rig.name}, noise-free curves of planes tilted by 0 DOF, what the method gets wrong",
+        "stacks": len(flat),
+        "without_peak": int(np.isnan(flat).sum()),
+        "rms_steps": round(float(np.sqrt(np.nanmean(np.square(flat)))) / rig.axis.um_per_step, 2),
+        "largest_steps": round(float(np.nanmax(np.abs(flat))) / rig.axis.um_per_step, 2),
+    }
     for planes in TILTS:
-        found = []
-        for specimen in plain:
+        found, moved = [], []
+        for specimen, tilts in zip(plain, sharpest, strict=True):
             stack = tilted(specimen.stack, planes)
             slope = planes * specimen.stack.spacing_um / stack.images.shape[2]
             # Strips further right come from higher planes, so their focus is at lower positions.
-            truth = -slope * (specimen.worm.centre[0] - stack.images.shape[2] / 2)
-            found.append(verdict(stack, truth))
-        yield verdicts(f"{rig.name}, labels, tilted by {planes / PLANES_PER_DOF:g} DOF", found, rig)
+            middle = -slope * (specimen.worm.centre[0] - stack.images.shape[2] / 2)
+            label = verdict(stack, middle)
+            found.append(label)
+            if not np.isnan(tilts[planes]):
+                error = None if label.error_um is None else label.error_um + middle - tilts[planes]
+                moved.append(replace(label, error_um=error))
+        case = f"{rig.name}, labels, tilted by {planes / PLANES_PER_DOF:g} DOF"
+        yield verdicts(case, found, rig)
+        yield verdicts(f"{case}, against the tilted worm's noise-free curve", moved, rig)
+
+
+def _out_of_range(rig: RigConfig, plain: list[WormStack]) -> Row:
     rng = np.random.default_rng(0)
     found = []
     for specimen in plain:
         past = rig.optics.dof_um * float(rng.uniform(*OUT_DOF)) * float(rng.choice([-1, 1]))
         found.append(verdict(out_of_range(specimen.stack, past), 0.0))
-    yield verdicts(f"{rig.name}, labels, focus out of range", found, rig, in_range=False)
+    return verdicts(f"{rig.name}, labels, focus out of range", found, rig, in_range=False)
 
 
 def _thinned(stack: ZStack) -> ZStack:
@@ -288,6 +316,7 @@ def main() -> None:
     parser.add_argument(
         "--labels-only", action="store_true", help="leave out the worms' rows of each measure"
     )
+    parser.add_argument("--tilted-only", action="store_true", help="the worms' rows of tilted stacks alone")
     parser.add_argument("--others", type=int, default=100, help="stacks of each other rig")
     parser.add_argument("--rigs", nargs="*", default=["worm_tracker_sim", *OTHERS], help="which rigs")
     parser.add_argument("--seed", type=int, default=6000, help="seed of the first specimen")
@@ -313,6 +342,9 @@ def main() -> None:
             keep(others(rig, OTHERS[name], seeds, options.stacks))
         else:
             seeds = range(options.seed, options.seed + options.specimens)
+            if options.tilted_only:
+                keep(labels_of_tilted_worms(rig, seeds, options.stacks))
+                continue
             if not options.labels_only:
                 keep(measures_of_worms(rig, seeds, options.stacks))
             keep(labels_of_worms(rig, seeds, options.dusty, options.stacks))

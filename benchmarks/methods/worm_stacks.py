@@ -4,14 +4,17 @@ A stack is a window that follows the worm, as `calibration.simulate` makes it, b
 as a rig records them. Rendering takes seconds, so stacks are kept in a folder and read from there again.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.measure import DEFAULT_MEASURE, MEASURES
+from calibration.peak import NoFocusPeak, find_peak
 from calibration.stack import ZStack
 from calibration.truth import sharpest_position
 from hw.config import RigConfig
@@ -22,7 +25,7 @@ from hw.simulation.optics import Slice
 from hw.simulation.rig import worm_section
 from hw.simulation.scene import FOCUS_MARGIN_UM, Region, Scene
 
-__all__ = ["CASES", "WormStack", "out_of_range", "tilted", "worm_stack"]
+__all__ = ["CASES", "WormStack", "out_of_range", "tilted", "tilted_focus", "worm_stack"]
 
 CASES = ("plain", "linear", "dusty", "dust below")
 """What is rendered: the rig file's own worms, the same with grey levels in proportion to the light, on
@@ -81,10 +84,7 @@ def _render(
         sensor = simulation.sensor.model_copy(update={"gamma": (1.0, 1.0)})
         simulation = simulation.model_copy(update={"sensor": sensor})
     rng = np.random.default_rng([seed, 7])
-    scene, side = _scene(rig, simulation, seed)
-    t = float(rng.uniform(0, 5))
-    shift = rng.normal(0, TRACKING_ERROR_UM, 2)
-    view = scene.centred_region(t, (side, side), (float(shift[0]), float(shift[1])))
+    scene, t, view = _placed(rig, simulation, seed, rng)
     measure = MEASURES[DEFAULT_MEASURE]
     wave, worm = scene.worm_wave(t)
     try:
@@ -111,10 +111,16 @@ def _render(
     return images, positions, _within(scene.worm_region(t, FOCUS_MARGIN_UM), view)
 
 
-def _scene(rig: RigConfig, simulation: SimulationConfig, seed: int) -> tuple[Scene, int]:
+def _placed(
+    rig: RigConfig, simulation: SimulationConfig, seed: int, rng: np.random.Generator
+) -> tuple[Scene, float, Region]:
+    """Scene of a seed, the time, and the window that follows the worm."""
     grid_um = rig.optics.um_per_px * simulation.optics.grid_px
-    extent = 2 * round(WINDOW_UM / rig.optics.um_per_px)
-    return Scene(rig, simulation, seed, (extent, extent)), round(WINDOW_UM / grid_um)
+    extent, side = 2 * round(WINDOW_UM / rig.optics.um_per_px), round(WINDOW_UM / grid_um)
+    scene = Scene(rig, simulation, seed, (extent, extent))
+    t = float(rng.uniform(0, 5))
+    shift = rng.normal(0, TRACKING_ERROR_UM, 2)
+    return scene, t, scene.centred_region(t, (side, side), (float(shift[0]), float(shift[1])))
 
 
 def _grains(rng: np.random.Generator, outer: Region, view: Region, grid_um: float) -> Slice:
@@ -139,19 +145,70 @@ def tilted(stack: ZStack, planes: int) -> ZStack:
 
     Each strip of columns is taken from the plane that stands as much higher as the strip lies deeper.
     """
+    images, positions = _sheared(stack.images, stack.positions_um, planes)
+    return ZStack(images, positions, stack.um_per_px, stack.specimen, stack.notes)
+
+
+def _sheared(
+    images: NDArray[Any], positions: NDArray[np.float64], planes: int
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
     count = planes + 1
-    width = stack.images.shape[2]
-    edges = np.linspace(0, width, count + 1).round().astype(int)
-    kept = len(stack.images) - planes
-    parts = [stack.images[strip : strip + kept, :, edges[strip] : edges[strip + 1]] for strip in range(count)]
-    middle = planes / 2 * np.mean(np.diff(stack.positions_um))
-    return ZStack(
-        np.concatenate(parts, axis=2),
-        stack.positions_um[:kept] + middle,
-        stack.um_per_px,
-        stack.specimen,
-        stack.notes,
-    )
+    edges = np.linspace(0, images.shape[2], count + 1).round().astype(int)
+    kept = len(images) - planes
+    parts = [images[strip : strip + kept, :, edges[strip] : edges[strip + 1]] for strip in range(count)]
+    middle = planes / 2 * np.mean(np.diff(positions))
+    return np.concatenate(parts, axis=2), positions[:kept] + middle
+
+
+def tilted_focus(
+    rig: RigConfig, seed: int, step_um: float, tilts: tuple[int, ...], folder: Path
+) -> dict[int, float]:
+    """Return where the worm of a plain stack is in focus when tilted, as a perfect labeller would say.
+
+    That is where the noise-free image of the tilted worm, with its box and nothing beside it, peaks in the
+    default measure; computed, or read from `folder`.
+
+    Parameters
+    ----------
+    tilts : planes from edge to edge, as for `tilted`; 0 checks the method, the truth being 0
+
+    Returns
+    -------
+    dict
+        Position in um by tilt, counted from the flat worm's focus; NaN where the curve has no peak.
+    """
+    path = folder / f"{rig.name}-tilted-{step_um:g}um-{seed}.json"
+    if path.exists():
+        held = {int(k): float(v) for k, v in json.loads(path.read_text(encoding="utf-8")).items()}
+        if set(tilts) <= set(held):
+            return held
+    scene, t, view = _placed(rig, worm_section(rig), seed, np.random.default_rng([seed, 7]))
+    measure = MEASURES[DEFAULT_MEASURE]
+    wave, worm = scene.worm_wave(t)
+    focus = sharpest_position(lambda z: measure(scene.lens.image(wave, z)[worm]), 0.0, rig.optics.dof_um)
+    shown = scene.worm_region(t, FOCUS_MARGIN_UM)
+    x, y, w, h = (int(n) for n in _within(shown, view))
+    left, top = x + view.x - shown.x, y + view.y - shown.y
+    positions = np.arange(-REACH_UM, REACH_UM + 1, step_um)
+    inside = [
+        scene.lens.image(wave, float(z) + focus)[worm][top : top + h, left : left + w] for z in positions
+    ]
+    # Strips are those of the window, which is therefore filled up beside the box.
+    filled = np.zeros((len(positions), h, view.width, inside[0].shape[2]), np.float32)
+    filled[:, :, x : x + w] = inside
+    found = {planes: _focus(*_sheared(filled, positions, planes), slice(x, x + w)) for planes in tilts}
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(found), encoding="utf-8")
+    partial.replace(path)
+    return found
+
+
+def _focus(images: NDArray[np.float32], positions: NDArray[np.float64], columns: slice) -> float:
+    measure = MEASURES[DEFAULT_MEASURE]
+    try:
+        return find_peak(positions, np.array([measure(plane[:, columns]) for plane in images])).position
+    except NoFocusPeak:
+        return float("nan")
 
 
 def out_of_range(stack: ZStack, past_um: float) -> ZStack:

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 from measures import humps, width
-from methods.worm_stacks import out_of_range, tilted
+from methods.worm_stacks import out_of_range, tilted, tilted_focus
 
 from calibration.stack import ZStack
+from hw.config import load_rig
 
 
 def numbered(planes=11, columns=30):
@@ -48,3 +49,13 @@ def test_width_at_half_maximum():
     assert width(z, np.array([0, 0, 1, 2, 1, 0, 0.0])) == pytest.approx(2)
     assert width(z, np.array([0, 0, 0, 4, 4, 0, 0.0])) == pytest.approx(2)
     assert np.isnan(width(z, np.array([0, 1, 2, 3, 4, 5, 6.0])))
+
+
+def test_a_tilted_worm_is_in_focus_where_its_noise_free_curve_peaks(tmp_path):
+    rig = load_rig("worm_tracker_sim")
+    step_um = rig.optics.dof_um / 3
+    found = tilted_focus(rig, 6042, step_um, (0, 6), tmp_path)
+    # The flat worm's focus was found by another fit, on planes elsewhere.
+    assert found[0] == pytest.approx(0, abs=0.02 * rig.optics.dof_um)
+    assert abs(found[6]) > 0.1 * rig.optics.dof_um, "its most contrasted part is not in the window's middle"
+    assert tilted_focus(rig, 6042, step_um, (0, 6), tmp_path) == found
