@@ -240,11 +240,15 @@ def record(
     AxisFault, CameraStalled
         As `acquire_stack`.
     """
+    told = False
     for index, entry in enumerate(campaign.session.stacks):
         if entry.recorded is not None:
             continue
         try:
             with rigs(index) as rig:
+                if not told:
+                    tell(_in_all(campaign, index, rig.config))
+                    told = True
                 campaign, stack = _acquire(campaign, index, rig, ready, progress, tell)
             path = campaign.folder / entry.file
             if path.exists():
@@ -279,6 +283,7 @@ def _acquire(
     ready(index, rig)
     settle = session.settle
     if settle is None:
+        tell("measuring how long the image takes to come to rest after a move, once for this data set")
         settle = settle_record(rig, positions)
         tell(in_words(settle))
         campaign = campaign.with_session(session.model_copy(update={"settle": settle}))
@@ -347,6 +352,17 @@ def first_number(folder: Path, dataset: Dataset | None, rig: RigConfig) -> int:
 
 def _estimated_size(rig: RigConfig, planes: int) -> int:
     return round(planes * frame_bytes(rig) * OVERHEAD)
+
+
+def _in_all(campaign: Campaign, index: int, rig: RigConfig) -> str:
+    """Tell a person how much is to come."""
+    session, entry = campaign.session, campaign.session.stacks[index]
+    planes = len(stack_positions(rig, campaign.plan, index, entry.start_um))
+    each_mb, left = _estimated_size(rig, planes) / 1e6, len(session.stacks) - session.done
+    return (
+        f"stacks to record: {left}, of {planes} planes and at most {each_mb:.3g} MB each, "
+        f"{each_mb * left / 1e3:.3g} GB in all (--span-um and --step-um make them smaller)"
+    )
 
 
 def _check_space(folder: Path, stacks: int, each: int) -> None:

@@ -223,7 +223,7 @@ def require_dataset(folder: Path) -> Dataset:
         There is no such folder or no manifest in it, or it is damaged.
     """
     if not folder.is_dir():
-        raise StackError(f"{folder}: no such folder; give the folder of a data set")
+        raise StackError(f"{folder}: there is no folder of this name; give the folder of a data set")
     dataset = read_dataset(folder)
     if dataset is None:
         raise StackError(

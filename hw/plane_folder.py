@@ -114,7 +114,10 @@ def _numbers_by_name(folder: Path, images: list[Path]) -> dict[Path, int]:
     matches = {p: m for p in images if (m := _ORDER.match(p.stem))}
     prefixes = {m[1]: p for p, m in matches.items()}
     if not matches:
-        raise StackError(f"{folder}: no image named by its position, as in z+0450um.png; check the folder")
+        raise StackError(
+            f"{folder}: no stack in it (*.ome.tif), and no image named by its position, as in z+0450um.png; "
+            "check the folder"
+        )
     if len(prefixes) > 1:
         first, second = sorted(prefixes.values())[:2]
         raise StackError(

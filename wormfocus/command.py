@@ -59,10 +59,13 @@ def main(arguments: list[str] | None = None) -> int:
         if extra is None:
             raise
         return _fail(
-            f"this command needs {error.name}, which a rig does not have; pip install 'wormfocus[{extra}]'", 2
+            f"this command is for a workstation and needs {error.name}; pip install 'wormfocus[{extra}]', or "
+            f"in a clone pip install -e '.[{extra}]'",
+            2,
         )
     except typer.TyperException as error:
-        return _fail(f"{error.format_message().rstrip('.')}; see 'wormfocus --help'", 2)
+        command = getattr(getattr(error, "ctx", None), "command_path", None) or "wormfocus"
+        return _fail(f"{error.format_message().rstrip('.')}; see '{command} --help'", 2)
     return result if isinstance(result, int) else 0
 
 

@@ -34,7 +34,7 @@ def dataset(
     if not add and (plate or day or note):
         raise ConfigError("--plate, --day and --note are of stacks that are added; give --add too")
     if not folder.is_dir():
-        raise StackError(f"{folder}: no such folder; give the folder of a data set")
+        raise StackError(f"{folder}: there is no folder of this name; give the folder of a data set")
     if add:
         _check_day(day)
         with locked(folder):

@@ -83,7 +83,9 @@ def label(
     plan = _plan(criterion, region, patches, witness)
     paths = stacks_at(stacks)
     if set_um is not None or leave_out:
-        _correct(paths, set_um, leave_out, who, why)
+        if paths != [stacks]:
+            raise StackError(f"{stacks}: a correction is of one stack; give its file instead of the folder")
+        _correct(stacks, set_um, leave_out, who, why, spacing_um)
     results = list(
         track(
             label_stacks(
@@ -142,16 +144,26 @@ def _plan(criterion: CriterionName, region: str, patches: str, witness: list[str
     return Plan(_CRITERIA[criterion], where, (rows, columns), witnesses)
 
 
-def _correct(paths: list[Path], set_um: float | None, leave_out: bool, who: str, why: str) -> None:
-    from calibration.correction import add_correction, correction_path
-    from hw.errors import ConfigError
+def _correct(
+    path: Path, set_um: float | None, leave_out: bool, who: str, why: str, spacing_um: float | None
+) -> None:
+    from calibration.correction import add_correction, correction_path, read_correction
+    from calibration.stack import read_recording
+    from hw.errors import ConfigError, StackError
 
     if set_um is not None and leave_out:
         raise ConfigError("--set-um and --leave-out contradict each other; give one of them")
-    if len(paths) != 1:
-        raise ConfigError("a correction is of one stack; give its file instead of the folder")
-    add_correction(paths[0], set_um, who=who, why=why)
-    print(f"{correction_path(paths[0])}: corrected by {who}")
+    positions = read_recording(path, spacing_um).positions_um
+    low, high = float(positions.min()), float(positions.max())
+    # A stack may end before focus, though never by more than its own length: that is a slip of the hand.
+    if set_um is not None and not low - (high - low) <= set_um <= high + (high - low):
+        raise StackError(
+            f"{path}: --set-um {set_um:g} is far from its planes, {low:g} to {high:g} um; check the number"
+        )
+    before = read_correction(path)
+    add_correction(path, set_um, who=who, why=why)
+    instead = "" if before is None else f", instead of {before.who} on {before.when}"
+    print(f"{correction_path(path)}: corrected by {who}{instead}")
 
 
 def _print_table(results: list["LabelResult"], dry_run: bool) -> dict[str, int]:

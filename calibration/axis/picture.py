@@ -44,7 +44,7 @@ def draw_axis(
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11, 8), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, wrap=True, fontsize="large")
     panels = figure.subplots(2, 2)
     _draw_backlash(panels[0, 0], backlash)
     _draw_settling(panels[0, 1], settling)
@@ -70,7 +70,7 @@ def draw_direction(
 
     wanted = [sides is not None, bool(sweeps)]
     figure = Figure(figsize=(5.5 * max(1, sum(wanted)), 4.5), layout="constrained")
-    figure.suptitle(title)
+    figure.suptitle(title, wrap=True, fontsize="large")
     panels = iter(np.atleast_1d(figure.subplots(1, max(1, sum(wanted)))))
     if sides is not None:
         _draw_sides(next(panels), sides, um_per_step)

@@ -58,8 +58,7 @@ def draw_map(
         chosen = np.array([point.state == state for point in points])
         label = f"{state}: {int(chosen.sum())}"
         marker = "x" if state == "failed" else "o"
-        # Points on the border are shown whole; an empty set without clipping would upset the layout.
-        style = {"color": colour, "ms": 5, "clip_on": not chosen.any()}
+        style = {"color": colour, "ms": 5}
         rim = None if marker == "x" else "white"
         left[0].plot(x[chosen], y[chosen], marker, mec=rim, **style)
         left[1].plot(x[chosen], y[chosen], marker, label=label, **style)
@@ -78,6 +77,8 @@ def draw_map(
     right[0].set_facecolor("#cccccc")
     right[0].set_title(title)
     right[0].set(xlabel="column", ylabel="row")
+    for axis in (right[0].xaxis, right[0].yaxis):
+        axis.get_major_locator().set_params(integer=True)
     figure.colorbar(shown, ax=right[0])
     seconds = focus_map.seconds()
     bars = right[1].barh(KINDS, [seconds[kind] for kind in KINDS], color="#1f77b4")
@@ -87,6 +88,15 @@ def draw_map(
     right[1].set_title(f"time by kind on the rig's clock, {seconds['total']:.0f} s in all")
     for axes in left:
         axes.set(xlabel="x, mm", ylabel="y, mm")
+        # Points on the border are shown whole.
+        axes.set_xlim(*_widened(axes.get_xlim()))
+        axes.set_ylim(*_widened(axes.get_ylim()))
     about = focus_map.about
     figure.suptitle(" · ".join(filter(None, (notice, str(about["rig"]), f"focus map, {about['method']}"))))
     save_picture(figure, path, 100)
+
+
+def _widened(limits: tuple[float, float]) -> tuple[float, float]:
+    """Return limits with a fortieth of their distance more at either end, whichever is larger."""
+    more = (limits[1] - limits[0]) / 40
+    return limits[0] - more, limits[1] + more

@@ -284,7 +284,8 @@ def test_settle_time_is_measured_once_and_remembered(folder, config, rig):
     assert campaign.session.settle is None
     campaign = finish(record(campaign, lambda n: nullcontext(rig), tell=lines.append))
     assert campaign.session.settle.source == "measured"
-    assert lines[0].startswith("settle time measured on 5 moves: ")
+    assert lines[0].startswith("stacks to record: 1, of 13 planes and at most ")
+    assert lines[-1].startswith("settle time measured on 5 moves: ")
     assert begin(folder, config, rig, plan(1), said).session.settle == campaign.session.settle
     again = begin(folder, config, rig, plan(1), Circumstances(measure_settle=True))
     assert again.session.settle is None

@@ -87,3 +87,20 @@ def test_bad_input_is_one_line_and_status_2(recording, tmp_path, capsys, argumen
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert reason in lines[0]
+
+
+def test_a_correction_far_from_the_planes_or_of_a_folder_is_refused_and_a_second_one_names_the_first(
+    tmp_path, capsys
+):
+    stack = tmp_path / "a.ome.tif"
+    positions = np.arange(0.0, 50.0, 10.0)
+    write_stack(stack, ZStack(np.zeros((5, 8, 8), np.uint8), positions, 1.0))
+    said = ["--who", "ann", "--why", "by eye"]
+    assert main(["label", str(stack), "--set-um", "100000", *said]) == 2
+    assert "far from its planes, 0 to 40 um" in capsys.readouterr().err
+    assert main(["label", str(tmp_path), "--set-um", "20", *said]) == 2
+    assert "give its file instead of the folder" in capsys.readouterr().err
+    assert not list(tmp_path.glob("*.correction.json"))
+    assert main(["label", str(stack), "--set-um", "20", *said]) == 0
+    assert main(["label", str(stack), "--set-um", "30", "--who", "bob", "--why", "dust"]) == 0
+    assert "corrected by bob, instead of ann on " in capsys.readouterr().out

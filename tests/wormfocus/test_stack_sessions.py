@@ -178,7 +178,7 @@ def test_folders_that_do_not_fit(record, recording, small_rig, tmp_path, capsys)
         (small_session(small_rig, out), "another rig, whose name is replay, not small"),
         (small_session(small_rig, tmp_path / "none", "--resume"), "no such folder"),
         (small_session(small_rig, recording), "cannot be made a folder"),
-        (["dataset", str(tmp_path / "none")], "no such folder"),
+        (["dataset", str(tmp_path / "none")], "no folder of this name"),
         (["dataset", str(tmp_path)], "no dataset.json in it"),
         (["dataset", str(out), "--plate", "P"], "give --add too"),
         (["dataset", str(out), "--add", "--day", "21.11.26"], "write it as 2026-11-21"),
