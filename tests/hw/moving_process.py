@@ -17,6 +17,7 @@ import numpy as np
 from hw.clock import SystemClock
 from hw.config import AxisConfig
 from hw.drive import DriveConfig
+from hw.position_file import PositionFile
 from hw.pump import ThreadPump
 from hw.simulation.config import SimulatedAxisConfig
 from hw.simulation.driver import SimulatedStepDriver
@@ -35,6 +36,12 @@ class WitnessedDriver(SimulatedStepDriver):
     def _step(self, t: float) -> None:
         super()._step(t)
         os.pwrite(self.truth, struct.pack("<q", round(self._motor)), 0)
+
+
+def _kept(position_file: Path) -> bool:
+    """Whether the file says that the motor rests where it does."""
+    kept = PositionFile(position_file).read()
+    return kept is not None and kept.trusted
 
 
 def move_about(position_file: Path, truth: int) -> None:
@@ -61,6 +68,11 @@ def move_about(position_file: Path, truth: int) -> None:
         axis.confirm_position(start)
     print(os.getpid(), flush=True)
     while True:
+        pause_s = float(rng.choice([0.0, 0.001, 0.02]))
+        # The longest rest begins when it stands in the file: a busy disk takes its time.
+        while pause_s == 0.02 and axis.fault is None and not _kept(position_file):
+            time.sleep(0.001)
+        time.sleep(pause_s)
         os.pwrite(truth, struct.pack("<q", 1), 8)
         axis.move_to(int(rng.integers(-60, 60)))
         while axis.moving:
@@ -68,7 +80,6 @@ def move_about(position_file: Path, truth: int) -> None:
         os.pwrite(truth, struct.pack("<q", 0), 8)
         if axis.fault is not None:
             os._exit(4)
-        time.sleep(float(rng.choice([0.0, 0.001, 0.02])))
 
 
 def main() -> None:
