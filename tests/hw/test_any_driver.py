@@ -59,6 +59,14 @@ def test_a_move_is_exactly_its_steps(bench):
     assert times[-1] - times[0] == pytest.approx(expected_s, abs=max(bench.timing_s, 1e-6) * 10)
 
 
+def latest_s(bench):
+    """How late a step may come: less than half of the wait, 2 sqrt(1 / acceleration), that a stop leaves.
+
+    A step that the kernel held up is late, and no stop; drivers in virtual time are never late.
+    """
+    return 1e-6 if bench.timing_s == 0 else float(np.sqrt(1 / bench.config.acceleration_steps_s2)) - 1 / 400
+
+
 def test_a_retarget_in_mid_move_keeps_going_where_the_direction_holds(bench):
     bench.axis.move_to(400)
     bench.rest()
@@ -72,7 +80,8 @@ def test_a_retarget_in_mid_move_keeps_going_where_the_direction_holds(bench):
     assert bench.axis.position_steps == 37
     assert_lines_obey(bench, edges)
     down = np.diff(times[400:])
-    assert down[25:-25].max() == pytest.approx(1 / 400, abs=max(bench.timing_s, 1e-6)), "nothing stopped"
+    assert np.median(down[25:-25]) == pytest.approx(1 / 400, abs=max(bench.timing_s, 1e-6))
+    assert down[25:-25].max() < 1 / 400 + latest_s(bench), "nothing stopped"
 
 
 def test_a_retarget_to_what_was_passed_already_reverses(bench):
@@ -117,7 +126,8 @@ def test_a_new_target_on_the_way_does_not_slow_the_motor_down(bench):
     times, directions = steps(bench.edges())
     assert directions.sum() == len(directions) == 400
     cruise = np.diff(times)[25:-25]
-    assert cruise.max() == pytest.approx(1 / 400, abs=max(bench.timing_s, 1e-6))
+    assert np.median(cruise) == pytest.approx(1 / 400, abs=max(bench.timing_s, 1e-6))
+    assert cruise.max() < 1 / 400 + latest_s(bench)
 
 
 def test_a_limit_is_reached_and_never_passed(bench):
