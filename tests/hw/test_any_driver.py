@@ -80,7 +80,7 @@ def test_a_retarget_in_mid_move_keeps_going_where_the_direction_holds(bench):
     assert bench.axis.position_steps == 37
     assert_lines_obey(bench, edges)
     down = np.diff(times[400:])
-    assert np.median(down[25:-25]) == pytest.approx(1 / 400, abs=max(bench.timing_s, 1e-6))
+    assert np.quantile(down[25:-25], 0.98) == pytest.approx(1 / 400, abs=max(bench.timing_s, 1e-6))
     assert down[25:-25].max() < 1 / 400 + latest_s(bench), "nothing stopped"
 
 
@@ -126,7 +126,7 @@ def test_a_new_target_on_the_way_does_not_slow_the_motor_down(bench):
     times, directions = steps(bench.edges())
     assert directions.sum() == len(directions) == 400
     cruise = np.diff(times)[25:-25]
-    assert np.median(cruise) == pytest.approx(1 / 400, abs=max(bench.timing_s, 1e-6))
+    assert np.quantile(cruise, 0.98) == pytest.approx(1 / 400, abs=max(bench.timing_s, 1e-6))
     assert cruise.max() < 1 / 400 + latest_s(bench)
 
 
