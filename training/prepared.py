@@ -17,13 +17,13 @@ from calibration.stack import read_stack
 from edge.bundle import InputSpec
 from hw.errors import StackError
 from training.labelled import LabelledStack, fingerprint, specimen_of
-from training.views import full_view, rgb_planes, shows_more, window_view
+from training.views import WHOLE_FRAME, full_view, rgb_planes, shows_more, window_view
 
 __all__ = ["VIEWS", "Prepared", "prepare"]
 
 VIEWS = ("window", "full")
 
-_VERSION = 2
+_VERSION = 1
 _STACKS_AT_ONCE = 32
 
 
@@ -84,7 +84,7 @@ def prepare(
         A stack cannot be used, or the folder cannot be written.
     """
     data = fingerprint(stacks)
-    key = json.dumps([_VERSION, data, spec.model_dump(), margin_px, full])
+    key = json.dumps([_VERSION, data, spec.model_dump(), margin_px, full and WHOLE_FRAME])
     home = folder / hashlib.sha256(key.encode()).hexdigest()[:16]
     index, pixels = home / "index.npz", home / "images.u8"
     frame = (spec.height_px + 2 * margin_px, spec.width_px + 2 * margin_px, 3)

@@ -9,9 +9,10 @@ from calibration.stack import ZStack
 from edge.bundle import InputSpec, resize_to_input, window_px
 from hw.errors import StackError
 
-__all__ = ["full_view", "native_window", "rgb_planes", "shows_more", "window_view"]
+__all__ = ["WHOLE_FRAME", "full_view", "native_window", "rgb_planes", "shows_more", "window_view"]
 
-_MORE = 1.5
+WHOLE_FRAME = 1.5
+"""A stack that shows so many times a network's field, in both directions, shows whole frames."""
 
 
 def rgb_planes(stack: ZStack) -> NDArray[np.uint8]:
@@ -93,7 +94,7 @@ def window_view(
 def shows_more(images: NDArray[np.uint8], um_per_px: float, spec: InputSpec) -> bool:
     """Return whether (Z, H, W, 3) images are whole frames, and not windows with a margin for shifts."""
     width, height = window_px(spec, um_per_px)
-    return images.shape[1] >= _MORE * height and images.shape[2] >= _MORE * width
+    return images.shape[1] >= WHOLE_FRAME * height and images.shape[2] >= WHOLE_FRAME * width
 
 
 def full_view(images: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:
