@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle import (
+    AncestorRecord,
     Bundle,
     FocusCard,
     Network,
@@ -159,7 +160,7 @@ def _card(
     parity: Parity,
 ) -> FocusCard:
     record, recipe = run.record, run.recipe
-    specimens = sorted(run.split["train"])
+    specimens = sorted(run.trained)
     images_seen, minutes = record.images_seen, record.minutes
     if images_seen is None or minutes is None:
         images_seen, minutes = effort(run.folder) or (None, None)
@@ -184,6 +185,19 @@ def _card(
                 images_seen=images_seen,
                 minutes=minutes,
                 max_minutes=recipe.max_minutes,
+                ancestors=tuple(
+                    AncestorRecord(
+                        role=ancestor.role,
+                        recipe=ancestor.recipe,
+                        architecture=ancestor.network,
+                        fingerprint=ancestor.fingerprint,
+                        specimens=len(ancestor.trained),
+                        seed=ancestor.seed,
+                        weights_sha256=ancestor.weights_sha256,
+                    )
+                    for ancestor in record.ancestors
+                ),
+                frozen_layers=recipe.freeze,
             ),
             "validation": figures,
             "parity": parity,

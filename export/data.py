@@ -73,8 +73,7 @@ def export_data(
         full=run.recipe.views.full > 0,
     )
     train = [name for name in data.specimens if name in set(run.split["train"])]
-    known = set(run.split["train"]) | set(run.split["validation"])
-    unseen = [name for name in data.specimens if name not in known]
+    unseen = [name for name in data.specimens if name not in run.learnt]
     for names, what in ((train, "the run was trained on, to calibrate with"), (unseen, "is new, to test on")):
         if not names:
             raise StackError(

@@ -7,7 +7,7 @@ the bundle or from the rig file; none is typed.
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from edge.bundle import FocusCard, Parity
+from edge.bundle import FocusCard, Parity, TrainingRecord
 from hw.config import RigConfig
 from hw.simulation.config import SimulationConfig
 
@@ -113,14 +113,16 @@ def _data(card: FocusCard, rig: RigConfig | None) -> list[str]:
                 "machine, or the same one when busier, sees another number and gives other weights"
             )
         seen += "."
+    others = ", those of the runs below among them" if training.ancestors else ""
     lines = [
         "## What it learnt from",
         "",
-        f"{training.planes} planes of {training.specimens} specimens, recipe `{training.recipe}`, "
+        f"{training.planes} planes of {training.specimens} specimens{others}, recipe `{training.recipe}`, "
         f"seed {training.seed}; fingerprint of the data `{training.fingerprint[:16]}`, of the specimens' "
         f"names `{training.specimens_sha256[:16]}`. Specimens, not images, were split into training, "
         f"validation and test.{seen}",
         "",
+        *_ancestors(training),
     ]
     # The axis moves the lens; it is not in the image.
     simulation = rig.simulation.model_dump(exclude={"axis"}) if rig and rig.simulation else {}
@@ -137,6 +139,22 @@ def _data(card: FocusCard, rig: RigConfig | None) -> list[str]:
         *(f"| {name} | {low:g} | {high:g} |" for name, low, high in ranges),
         "",
     ]
+
+
+def _ancestors(training: TrainingRecord) -> list[str]:
+    lines = []
+    for ancestor in training.ancestors:
+        run = (
+            f"a run of recipe `{ancestor.recipe}`, seed {ancestor.seed} (`{ancestor.architecture}`, weights "
+            f"`{ancestor.weights_sha256[:16]}`), which had learnt from {ancestor.specimens} specimens, "
+            f"fingerprint `{ancestor.fingerprint[:16]}`"
+        )
+        kept = f" Its first {training.frozen_layers} layers were kept." if training.frozen_layers else ""
+        if ancestor.role == "weights":
+            lines.append(f"- Fine-tuned from {run}.{kept}")
+        else:
+            lines.append(f"- Taught by {run}.")
+    return [*lines, ""] if lines else []
 
 
 def _quality(card: FocusCard) -> list[str]:

@@ -15,6 +15,7 @@ from hw.config import RigConfig
 from training.labelled import LabelledStack, specimen_of
 from training.prepared import VIEWS, Prepared
 from training.run import Run
+from training.transfer import FINE_TUNED
 
 __all__ = ["Source", "commands", "named_range", "round_up", "sources"]
 
@@ -101,11 +102,22 @@ def commands(
             lines.append(line)
     learnt, given = learnt or ["--stacks STACKS"], given or ["--stacks STACKS"]
     recipe = run.recipe
+    taken = f"--recipe {recipe.name}"
+    for ancestor in run.record.ancestors:
+        lines.append(
+            f"# {'PARENT' if ancestor.role == 'weights' else 'TEACHER'}: a run of recipe {ancestor.recipe}, seed "
+            f"{ancestor.seed}, with weights of SHA-256 {ancestor.weights_sha256[:16]}"
+        )
+        if ancestor.role == "weights":
+            taken = f"--recipe {recipe.name} --from PARENT"
+            if recipe.name == ancestor.recipe.removesuffix(FINE_TUNED) + FINE_TUNED:
+                taken = "--from PARENT"
+            taken += f" --freeze {recipe.freeze}" if recipe.freeze else ""
     mirrors = "" if card.mirrors == 1 else f" --mirrors {card.mirrors}"
     limit = "" if recipe.max_minutes is None else f" --max-minutes {recipe.max_minutes:g}"
     return [
         *lines,
-        f"wormfocus train --recipe {recipe.name} --seed {recipe.seed}{limit} {' '.join(learnt)} --out RUN",
+        f"wormfocus train {taken} --seed {recipe.seed}{limit} {' '.join(learnt)} --out RUN",
         f"wormfocus export RUN {' '.join(given)} --quantization {card.quantization}{mirrors} --out {bundle}",
     ]
 

@@ -46,7 +46,8 @@ class Candidate:
     judge : predicts
     scale : of the rig that it was trained for; None where that rig's file is not at hand
     rig : name of that rig
-    learnt : specimens that it was trained on or its weights were chosen by; None where it does not say
+    learnt : specimens that it, or runs that it learnt from, were trained on or its weights were chosen by;
+        None where it does not say
     test : specimens that were set aside to test it; None where it does not say
     fingerprint : of the stacks that it was trained with, its test specimens included
     cost : of one image
@@ -54,7 +55,7 @@ class Candidate:
     """
 
     name: str
-    kind: Literal["run", "bundle"]
+    kind: Literal["run", "bundle", "ensemble"]
     network: str
     judge: Judge
     scale: Scale | None
@@ -82,6 +83,10 @@ def candidate_of_run(run: Run) -> Candidate:
         "SHA-256 of its weights": _sha256(run.folder / WEIGHTS),
         "made with": ", ".join(f"{name} {version}" for name, version in record.versions.items()),
     }
+    for ancestor in record.ancestors:
+        told = f"{ancestor.folder} (weights {ancestor.weights_sha256[:12]})"
+        role = "fine-tuned from" if ancestor.role == "weights" else "taught by"
+        facts[role] = f"{facts[role]}, {told}" if role in facts else told
     return Candidate(
         run.folder.resolve().name,
         "run",
@@ -89,7 +94,7 @@ def candidate_of_run(run: Run) -> Candidate:
         judge_of_run(run),
         Scale(record.um_per_step, record.optics.dof_um),
         recipe.rig,
-        frozenset((*run.split["train"], *run.split["validation"])),
+        run.learnt,
         frozenset(run.split["test"]),
         run.fingerprint,
         cost_of(run.network, run.input.height_px, run.input.width_px),
@@ -141,7 +146,7 @@ def candidate_of_bundle(bundle: Bundle, origin: Run | None = None) -> Candidate:
         judge_of_bundle(bundle),
         scale,
         card.rig,
-        frozenset((*origin.split["train"], *origin.split["validation"])) if origin else None,
+        origin.learnt if origin else None,
         frozenset(origin.split["test"]) if origin else None,
         card.training.fingerprint,
         Cost(cost.multiply_adds * card.mirrors, cost.parameters),
@@ -151,7 +156,7 @@ def candidate_of_bundle(bundle: Bundle, origin: Run | None = None) -> Candidate:
 
 def stems_from(bundle: Bundle, run: Run) -> bool:
     """Return whether a bundle learnt from the very specimens of a run."""
-    names = "\n".join(sorted(run.split["train"]))
+    names = "\n".join(sorted(run.trained))
     return hashlib.sha256(names.encode()).hexdigest() == bundle.card.training.specimens_sha256
 
 

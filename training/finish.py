@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from torch.optim.swa_utils import update_bn
 
 from hw.errors import ConfigError
 from training import metrics
 from training.batches import FixedBatches, ShuffledBatches
+from training.freezing import first_layers
 from training.heads import build
 from training.prepared import VIEWS, Prepared
 from training.run import WEIGHTS, Run, RunRecord, effort, normalised, write_json, write_record
@@ -113,11 +113,15 @@ def with_new_statistics(run: Run, data: Prepared, rows: NDArray[np.int64]) -> Ru
     """Return the run with statistics of batch normalisation measured with its very weights.
 
     They are plain means over batches of augmented training images (Wu and Johnson 2021, "Rethinking 'Batch'
-    in BatchNorm", section 3). None for a network without batch normalisation.
+    in BatchNorm", section 3). Frozen layers keep theirs. None for a network without others.
     """
-    if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in run.network.modules()):
-        return None
     recipe = run.recipe
+    network = copy.deepcopy(run.network)
+    frozen = set(first_layers(network, recipe.freeze))
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    norms = [norm for norm in norms if norm not in frozen]
+    if not norms:
+        return None
     batches = ShuffledBatches(
         data,
         rows,
@@ -129,8 +133,19 @@ def with_new_statistics(run: Run, data: Prepared, rows: NDArray[np.int64]) -> Ru
         recipe.orientations,
         recipe.rotation_deg,
     )
-    network = copy.deepcopy(run.network)
-    update_bn((normalised(images, run.record.normalisation) for images, _ in batches), network)
+    momenta = [norm.momentum for norm in norms]
+    network.train()
+    for layer in frozen:
+        layer.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        # A plain mean over all batches.
+        norm.momentum = None
+    with torch.no_grad():
+        for images, _ in batches:
+            network(normalised(images, run.record.normalisation))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
     return Run(run.folder, network.eval(), run.record)
 
 

@@ -15,11 +15,13 @@ import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
+from torch import nn
 
 from edge.bundle import Normalisation
 from hw.config import load_rig
 from hw.errors import ConfigError
 from training.batches import FixedBatches, ShuffledBatches
+from training.distil import Teacher
 from training.epoch_log import EpochLog
 from training.finish import BEST, finish
 from training.heads import build
@@ -38,6 +40,7 @@ from training.run import (
 )
 from training.split import group_specimens, rows_of, split_specimens
 from training.task import FocusTask
+from training.transfer import ancestors_of, check_unseen, parent_of, teachers_of
 
 __all__ = ["train"]
 
@@ -87,7 +90,8 @@ def train(
     Raises
     ------
     ConfigError
-        The folder holds a run of another recipe or other data.
+        The folder holds a run of another recipe or other data, or the runs that the recipe learns from are not
+        to be had, do not fit, or have learnt from specimens that are to be validated or tested with.
     StackError
         The stacks cannot be used.
     """
@@ -97,6 +101,12 @@ def train(
     if previous and previous.finished and (out / WEIGHTS).is_file():
         tell(f"{out}: this run has finished; nothing to do")
         return load_run(out)
+    parent, teachers = parent_of(recipe), teachers_of(recipe)
+    ancestors = ancestors_of(parent, teachers)
+    if previous and previous.ancestors != ancestors:
+        raise ConfigError(
+            f"{out}: was begun with other runs to learn from, which have changed since; give another --out"
+        )
     data = prepare(
         labelled,
         recipe.input,
@@ -114,11 +124,16 @@ def train(
     for part in ("train", "validation"):
         if not len(rows[part]):
             raise ConfigError(f"{part}: no specimen of {len(data.specimens)} falls to it; give more stacks")
+    check_unseen(split, ancestors)
     trained_range_um = float(np.abs(data.offsets_um[rows["train"]]).max())
+    normalisation = recipe.normalisation
+    if parent is not None:
+        trained_range_um = max(trained_range_um, parent.record.trained_range_um)
+        normalisation = parent.record.normalisation
     _check_bins_reach(recipe, trained_range_um)
     record = previous or RunRecord(
         recipe=recipe,
-        normalisation=recipe.normalisation or _measured_normalisation(data, rows["train"]),
+        normalisation=normalisation or _measured_normalisation(data, rows["train"]),
         optics=rig.optics,
         um_per_step=rig.axis.um_per_step,
         trained_range_um=trained_range_um,
@@ -127,6 +142,7 @@ def train(
         split={part: tuple(names) for part, names in split.items()},
         planes=planes,
         versions=package_versions(),
+        ancestors=ancestors,
     )
     out.mkdir(parents=True, exist_ok=True)
     write_record(out, record)
@@ -135,8 +151,14 @@ def train(
         f"{len(split['validation'])} to validate, {len(split['test'])} to test"
     )
     over = record.finished or _is_over(record.recipe, out)
-    if not over and not _fit(record, data, rows, out, bar, tell, stop_after_epochs):
-        return None
+    if not over:
+        pl.seed_everything(recipe.seed, verbose=False)
+        network = build(recipe, start=parent is None)
+        if parent is not None:
+            network.load_state_dict(parent.network.state_dict())
+        teacher = Teacher(teachers) if teachers else None
+        if not _fit(network, teacher, record, data, rows, out, bar, tell, stop_after_epochs):
+            return None
     return finish(record, data, rows, out, tell)
 
 
@@ -186,6 +208,8 @@ def _is_over(recipe: Recipe, out: Path) -> bool:
 
 
 def _fit(
+    network: nn.Module,
+    teacher: Teacher | None,
     record: RunRecord,
     data: Prepared,
     rows: dict[str, NDArray[np.int64]],
@@ -197,9 +221,15 @@ def _fit(
     """Run the epochs that remain; return whether the run is over."""
     recipe = record.recipe
     epochs, steps = _epochs_and_steps(recipe)
-    pl.seed_everything(recipe.seed, verbose=False)
-    network = build(recipe, start=True)
-    task = FocusTask(network, recipe, record.normalisation, steps, record.um_per_step, record.optics.dof_um)
+    task = FocusTask(
+        network,
+        recipe,
+        record.normalisation,
+        steps,
+        record.um_per_step,
+        record.optics.dof_um,
+        teacher=teacher,
+    )
     best = ModelCheckpoint(out, Path(BEST).stem, monitor="val_mae_um", enable_version_counter=False)
     last = ModelCheckpoint(out, Path(LAST).stem, enable_version_counter=False)
     log = EpochLog(out, epochs, None if bar else tell, stop_after_epochs)

@@ -23,6 +23,7 @@ __all__ = [
     "PatchesConfig",
     "Recipe",
     "SplitConfig",
+    "TeacherConfig",
     "ViewsConfig",
     "load_recipe",
     "shipped_recipes",
@@ -126,13 +127,36 @@ class PatchesConfig(Section):
     rows: tuple[Count, ...] = Field(min_length=1, description="Number of patches in each row.")
 
 
+class TeacherConfig(Section):
+    """Finished runs that answer for the very images that are learnt from (Hinton et al. 2015).
+
+    The network learns the mean of their offsets, without outliers where they are many, beside the label; what
+    it says of its own deviation it learns from labels alone.
+    """
+
+    runs: tuple[Path, ...] = Field(min_length=1, description="Their folders; they look at the same input.")
+    weight: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.5, description="Share of the loss that is about their answers."
+    )
+
+
 class Recipe(Section):
     """One training run."""
 
     name: str
     network: str
     pretrained: bool = Field(False, description="Start from published weights, which timm downloads.")
-    weights: Path | None = Field(None, description="File of weights to start from.")
+    weights: Path | None = Field(
+        None,
+        description="File of weights to start from; or folder of a finished run to fine-tune, whose "
+        "normalisation and trained range are kept.",
+    )
+    freeze: Annotated[int, Field(ge=0)] = Field(
+        0,
+        description="First layers that keep the weights, and norms the statistics, that they start with "
+        "(paper 4). Layers are convolutions, norms and linear layers.",
+    )
+    teacher: TeacherConfig | None = Field(None, description="Runs whose answers are learnt beside labels.")
     head: HeadName = "offset_sigma"
     bins: BinsConfig | None = Field(None, description="Of the head z_bins.")
     patches: PatchesConfig | None = Field(None, description="Of the head patches.")

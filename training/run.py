@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Literal
 
 import torch
 from pydantic import Field, ValidationError
@@ -19,6 +20,7 @@ from training.heads import Answering, build
 from training.recipe import Recipe
 
 __all__ = [
+    "Ancestor",
     "Run",
     "RunRecord",
     "effort",
@@ -35,6 +37,20 @@ WEIGHTS = "best.pt"
 METRICS = "metrics.csv"
 
 _PACKAGES = ("wormfocus", "torch", "torchvision", "timm", "lightning", "numpy", "opencv-python-headless")
+
+
+class Ancestor(Section):
+    """A finished run that another one learnt from."""
+
+    role: Literal["weights", "teacher"] = Field(description="It gave weights to start from, or answers.")
+    folder: str
+    recipe: str = Field(description="Name of its recipe.")
+    network: str
+    seed: int
+    fingerprint: str = Field(description="Of its stacks.")
+    weights_sha256: str = Field(description="SHA-256 of its file of weights.")
+    trained: tuple[str, ...] = Field(description="Specimens that it, or a run it came from, was trained on.")
+    validated: tuple[str, ...] = Field(description="Specimens that only its weights were chosen by.")
 
 
 class RunRecord(Section):
@@ -59,6 +75,7 @@ class RunRecord(Section):
     # Runs of earlier versions lack these; `effort` finds them all the same.
     images_seen: int | None = Field(None, description="Images, repeats counted, until training ended.")
     minutes: float | None = Field(None, description="Wall-clock time of all sittings together.")
+    ancestors: tuple[Ancestor, ...] = Field((), description="Runs that it was fine-tuned from or taught by.")
 
 
 # Axes of (N, 3, H, W) along which the mirror images are turned, in the order in which they are used.
@@ -104,6 +121,18 @@ class Run:
     def split(self) -> dict[str, tuple[str, ...]]:
         """Names of the specimens of train, validation and test."""
         return self.record.split
+
+    @property
+    def trained(self) -> frozenset[str]:
+        """Specimens that it, or a run that it learnt from, was trained on."""
+        ancestors = (ancestor.trained for ancestor in self.record.ancestors)
+        return frozenset(self.split["train"]).union(*ancestors)
+
+    @property
+    def learnt(self) -> frozenset[str]:
+        """Those, and the ones that its weights, or those of a run that it learnt from, were chosen by."""
+        ancestors = (ancestor.validated for ancestor in self.record.ancestors)
+        return self.trained.union(self.split["validation"], *ancestors)
 
     @property
     def stacks(self) -> list[Path]:

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 from edge.bundle import Normalisation
 from hw.clock import Clock, SystemClock
 from training import metrics
+from training.distil import Teacher, taught_loss
+from training.freezing import freeze
 from training.heads import answers
 from training.loss import recipe_loss, split_answers
 from training.recipe import Recipe
@@ -35,6 +37,12 @@ class FocusTask(pl.LightningModule):
     steps : optimizer steps in the whole run
     um_per_step, dof_um : of the rig, for the figures
     clock : for `max_minutes`
+    teacher : answers for the images that are learnt from, where the recipe has one
+
+    Raises
+    ------
+    ConfigError
+        All layers are to be frozen.
     """
 
     def __init__(
@@ -46,10 +54,14 @@ class FocusTask(pl.LightningModule):
         um_per_step: float,
         dof_um: float,
         clock: Clock | None = None,
+        teacher: Teacher | None = None,
     ) -> None:
         super().__init__()
         # What convolutions are fastest in, and the order of the bytes of decoded images.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # In a tuple, which registers none of them a second time.
+        self._frozen = freeze(self.network, recipe.freeze)
+        self._teacher = teacher
         self.recipe = recipe
         self.normalisation = normalisation
         self.steps = steps
@@ -58,6 +70,13 @@ class FocusTask(pl.LightningModule):
         self._started_s = 0.0
         self._earlier_s = 0.0
         self._validated: list[tuple[Tensor, Tensor]] = []
+
+    def train(self, mode: bool = True) -> "FocusTask":
+        """Go into training mode, but for frozen layers: their statistics stay as they are."""
+        super().train(mode)
+        for layer in self._frozen:
+            layer.eval()
+        return self
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, 3, H, W) uint8 to what the network gives."""
@@ -90,7 +109,12 @@ class FocusTask(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of a batch."""
         images, offsets_um = batch
-        value = recipe_loss(self(images), offsets_um, self.recipe, self.progress)
+        outputs = self(images)
+        value = recipe_loss(outputs, offsets_um, self.recipe, self.progress)
+        if self._teacher is not None:
+            assert self.recipe.teacher is not None
+            taught = taught_loss(outputs, self._teacher.offsets_um(images), self.recipe)
+            value = torch.lerp(value, taught, self.recipe.teacher.weight)
         self.log("loss", value, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
         return value
 

@@ -32,6 +32,9 @@ def compare(
     unseen: Annotated[
         bool, typer.Option("--unseen", help="Leave out specimens that any of the networks learnt from.")
     ] = False,
+    ensemble: Annotated[
+        bool, typer.Option("--ensemble", help="Judge the mean of all their answers too, without outliers.")
+    ] = False,
     seen: Seen = False,
     full: Full = False,
     field: Field = None,
@@ -48,6 +51,7 @@ def compare(
     from hw.errors import ConfigError
     from training.assessment import Assessment, Circumstances, comparison_in_json, paired
     from training.candidate import common_scale, open_candidates
+    from training.ensemble import combined, ensemble_of
     from training.evaluate import figures_of, judge_stacks
     from training.labelled import collect, fingerprint
     from training.metrics import in_words
@@ -66,6 +70,7 @@ def compare(
     for note in notes:
         typer.echo(f"note: {note}")
     scale = common_scale(candidates, labelled, rig)
+    together = ensemble_of(candidates) if ensemble else None
     frames, answers = judge_stacks(
         {candidate.name: candidate.judge for candidate in candidates},
         track(labelled, "comparing", transient=True),
@@ -76,6 +81,10 @@ def compare(
         fields_um=field or (),
         tell=typer.echo,
     )
+    if together is not None:
+        # From what its members said already: nobody is asked twice.
+        answers[together.name] = combined([answers[candidate.name] for candidate in candidates])
+        candidates.append(together)
     assessments = [
         Assessment(
             candidate,

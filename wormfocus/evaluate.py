@@ -114,9 +114,8 @@ def evaluate(
 
 
 def _used(run: "Run", part: Part) -> frozenset[str]:
-    """Specimens that a run learnt from, or chose its weights by."""
-    parts = ["train"] if part is Part.validation else ["train", "validation"]
-    return frozenset(name for used in parts for name in run.split[used])
+    """Specimens that a run, or one that it came from, learnt from or chose its weights by."""
+    return run.trained if part is Part.validation else run.learnt
 
 
 def _notes(knows_specimens: bool, seen: bool) -> tuple[str, ...]:

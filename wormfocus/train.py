@@ -3,12 +3,15 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from wormfocus.application import app
 from wormfocus.autofocus import write_json
+
+if TYPE_CHECKING:
+    from training.recipe import Recipe
 
 __all__ = ["train"]
 
@@ -17,7 +20,17 @@ __all__ = ["train"]
 def train(
     stacks: Annotated[list[Path], typer.Option(help="Folder of OME-TIFF stacks; may be given again.")],
     out: Annotated[Path, typer.Option(help="Folder of the run; the same command again resumes it.")],
-    recipe: Annotated[str, typer.Option(help="Recipe file, or the name of a shipped recipe.")] = "default",
+    recipe: Annotated[
+        str | None,
+        typer.Option(help="Recipe file, or the name of a shipped recipe; by default 'default', or --from's."),
+    ] = None,
+    parent: Annotated[
+        Path | None,
+        typer.Option("--from", help="Finished run to fine-tune: its network, head, input and normalisation."),
+    ] = None,
+    freeze: Annotated[
+        int | None, typer.Option(min=0, help="First layers that stay as they are; overrides the recipe's.")
+    ] = None,
     cache: Annotated[Path | None, typer.Option(help="Folder for decoded images.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Overrides the recipe's seed.")] = None,
     max_minutes: Annotated[
@@ -27,11 +40,14 @@ def train(
         Path | None, typer.Option("--json", help="Write the figures of the finished run here.")
     ] = None,
 ) -> None:
-    """Train a network by a recipe; interrupt it as you like, the same command goes on."""
+    """Train a network by a recipe; interrupt it as you like, the same command goes on.
+
+    Fine-tuning without a recipe follows that of the run, with a tenth of its images and learning rate.
+    """
     from training.recipe import load_recipe
 
-    chosen = load_recipe(recipe)
-    overrides = {"seed": seed, "max_minutes": max_minutes}
+    chosen = load_recipe(recipe or "default") if parent is None else _fine_tuned(recipe, parent)
+    overrides = {"seed": seed, "max_minutes": max_minutes, "freeze": freeze}
     chosen = chosen.model_copy(update={key: value for key, value in overrides.items() if value is not None})
     # Lightning takes seconds to import: a mistake in the recipe is told before.
     from training.fit import train as fit
@@ -39,6 +55,23 @@ def train(
     run = fit(chosen, stacks, out, cache=cache, bar=sys.stdout.isatty(), tell=_say)
     if run is not None and json_file is not None:
         write_json(json_file, json.loads((out / "evaluation.json").read_bytes()))
+
+
+def _fine_tuned(recipe: str | None, parent: Path) -> "Recipe":
+    """Return the recipe given, or that of the run to start from, made to start from it."""
+    from hw.errors import ConfigError
+    from training.recipe import load_recipe
+
+    if recipe is None:
+        from training.run import read_record
+        from training.transfer import fine_tuning
+
+        return fine_tuning(read_record(parent).recipe, parent)
+    chosen = load_recipe(recipe)
+    if chosen.pretrained or chosen.weights is not None:
+        key = "pretrained" if chosen.pretrained else "weights"
+        raise ConfigError(f"recipe '{recipe}' starts from its '{key}' and --from {parent}; keep one of them")
+    return chosen.model_copy(update={"weights": parent})
 
 
 def _say(line: str) -> None:

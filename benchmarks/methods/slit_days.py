@@ -1,4 +1,4 @@
-"""Stacks of single days of the rig slit_laser_sim, as paper 4 records them: many of one alignment in hours."""
+"""Stacks of single days of the rig slit_laser_sim, as paper 4 records them: many in hours, of one alignment."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -43,11 +43,13 @@ RANGES = {
 }
 
 
-def write_day(folder: Path, wanted: Range, day: int, numbers: range, planes: int, *, later: bool = False) -> Path:
-    """Record stacks of a day, unless they are there: each at a time of its own, over a well of its own.
+def write_day(
+    folder: Path, wanted: Range, day: int, numbers: range, planes: int, *, later: bool = False
+) -> Path:
+    """Record stacks of a day, unless they are there: each at a time of its own, at a place of its own.
 
-    A day is a seed of the rig: an alignment, and how it drifts. Offsets are drawn one in each equal part of the
-    range. The folder gets a manifest with the day.
+    A day is a seed of the rig: an alignment, and how it drifts, with dust, ghosts and fringes of its own.
+    Offsets are drawn one in each equal part of the range. The folder gets a manifest with the day.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from edge.bundle.card import (
     LOG_SIGMA_LIMITS,
+    AncestorRecord,
     FocusCard,
     InputSpec,
     Normalisation,
@@ -18,6 +19,7 @@ from edge.bundle.window import resize_to_input, window_px
 
 __all__ = [
     "LOG_SIGMA_LIMITS",
+    "AncestorRecord",
     "Bundle",
     "FocusCard",
     "InputSpec",

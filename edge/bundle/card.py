@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 __all__ = [
     "LOG_SIGMA_LIMITS",
     "SCHEMA_VERSION",
+    "AncestorRecord",
     "FocusCard",
     "InputSpec",
     "Normalisation",
@@ -104,18 +105,32 @@ class TrainedOptics(CardPart):
     dof_um: Positive
 
 
+class AncestorRecord(CardPart):
+    """A training run that the network's run learnt from."""
+
+    role: Literal["weights", "teacher"] = Field(description="It gave weights to start from, or answers.")
+    recipe: str
+    architecture: str
+    fingerprint: str = Field(description="SHA-256 over names, sizes and labels of its stacks.")
+    specimens: Count = Field(description="Number of specimens that it, or runs it came from, learnt from.")
+    seed: int
+    weights_sha256: Sha256
+
+
 class TrainingRecord(CardPart):
     """Where the weights come from."""
 
     recipe: str
     fingerprint: str = Field(description="SHA-256 over names, sizes and labels of the stacks.")
-    specimens: Count = Field(description="Number of specimens trained on.")
-    planes: Count = Field(description="Number of planes trained on.")
+    specimens: Count = Field(description="Number of specimens trained on, those of ancestors included.")
+    planes: Count = Field(description="Number of planes trained on, those of ancestors left out.")
     seed: int
     specimens_sha256: Sha256 = Field(description="SHA-256 of the sorted names of those specimens.")
     images_seen: Count | None = Field(None, description="Images, repeats counted, until training ended.")
     minutes: NonNegative | None = Field(None, description="Wall-clock time that training took.")
     max_minutes: Positive | None = Field(None, description="Time limit that the schedule followed.")
+    ancestors: tuple[AncestorRecord, ...] = Field((), description="Runs fine-tuned from, or taught by.")
+    frozen_layers: Count = Field(0, description="First layers that are those of the run fine-tuned from.")
 
 
 class Parity(CardPart):
