@@ -12,10 +12,16 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import (
+    EMAWeightAveraging,
+    ModelCheckpoint,
+    RichProgressBar,
+    WeightAveraging,
+)
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
 from torch import nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from edge.bundle import Normalisation
 from hw.config import load_rig
@@ -49,13 +55,15 @@ LAST = "last.ckpt"
 Tell = Callable[[str], None]
 
 _IMAGES_FOR_NORMALISATION = 1000
-# What Lightning warns about that is meant here: batches come whole, from memory, without workers.
+# What Lightning warns about that is meant here: batches come whole, from memory, without workers; frozen
+# layers are in evaluation mode.
 _EXPECTED_WARNINGS = (
     ".*does not have many workers.*",
     ".*Checkpoint directory .* exists.*",
     ".*number of training batches.*is smaller than the logging interval.*",
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
     ".*You're resuming from a checkpoint that ended before.*",
+    ".*module\\(s\\) in eval mode at the start of training.*",
 )
 
 
@@ -236,7 +244,7 @@ def _fit(
     callbacks: list[pl.Callback] = [best, last, log]
     if recipe.ema_decay is not None:
         # Before the checkpoints, so that they see the averaged weights.
-        callbacks.insert(0, EMAWeightAveraging(decay=recipe.ema_decay))
+        callbacks.insert(0, _averaging(recipe.ema_decay, frozen=recipe.freeze > 0))
     if bar:
         callbacks.append(RichProgressBar())
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -271,6 +279,14 @@ def _fit(
             # What Lightning makes of an interruption; the caller shall see it as what it was.
             raise KeyboardInterrupt from stopped
     return task.progress >= 1
+
+
+def _averaging(decay: float, *, frozen: bool) -> pl.Callback:
+    """Return what averages weights; those that stay as they are to the last bit where some are frozen."""
+    if frozen:
+        # The usual sum of shares rounds: the mean of two equal weights is not quite them.
+        return WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(decay))
+    return EMAWeightAveraging(decay=decay)
 
 
 def _check_bins_reach(recipe: Recipe, range_um: float) -> None:

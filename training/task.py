@@ -70,6 +70,8 @@ class FocusTask(pl.LightningModule):
         self._started_s = 0.0
         self._earlier_s = 0.0
         self._validated: list[tuple[Tensor, Tensor]] = []
+        # Lightning takes each layer's mode as it finds it.
+        self.train()
 
     def train(self, mode: bool = True) -> "FocusTask":
         """Go into training mode, but for frozen layers: their statistics stay as they are."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -42,7 +43,9 @@ def small_recipe(wanted: Range, seed: int, images: int) -> Recipe:
 def learn(recipe: Recipe, folders: Sequence[Path], out: Path) -> Run:
     """Train, or open the run where it is finished."""
     torch.set_num_threads(1)
-    run = train(recipe, folders, out, cache=out / "prepared", tell=lambda line: None)
+    # Decoded images are quickly made again, and large.
+    with TemporaryDirectory(prefix="decoded-", dir=out.parent) as cache:
+        run = train(recipe, folders, out, cache=Path(cache), tell=lambda line: None)
     assert run is not None
     return run
 

@@ -53,7 +53,7 @@ def fake_stack() -> Callable[..., Path]:
     return write_fake_stack
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def recipe() -> Recipe:
     return Recipe.model_validate(
         {
