@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--range", dest="wanted", choices=list(RANGES), default="short")
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--images", type=int, default=20_000, help="seen by every network, repeats counted")
+    parser.add_argument("--images", type=int, default=16_000, help="seen by every network, repeats counted")
     parser.add_argument("--planes", type=int, default=20, help="of a stack")
     parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()
