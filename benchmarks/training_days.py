@@ -2,14 +2,14 @@
 
     python benchmarks/training_days.py --folder RUNS --json benchmarks/results/training_days.json
 
-Day by day the rig's alignment is another. One network is trained on 100 stacks of day 1 and judged on later that
-day and on days 2 to 10; one on 100 stacks aggregated from days 1 to 10, ten of each, and judged later on those
-days and on new ones. For each new day both are fine-tuned with ten stacks of that day, nine to learn from and one
-to validate with, a tenth of the learning rate, the first 17 of 27 layers frozen, which is the paper's share (100
-of 157). Controls: the same with no layer frozen, and a network trained from nothing on the same ten stacks. Tests
-are recorded in the three hours after those learnt from. Networks that start from nothing see the same number of
-images, repeats counted, and fine-tuning sees a quarter of it. A seed is other days and other weights to start
-from. Cases that the JSON file holds are not run again.
+Day by day the rig's alignment is another. One network is trained on 100 stacks of day 1 and judged on later
+that day and on days 2 to 10; one on 100 stacks aggregated from days 1 to 10, ten of each, and judged later on
+those days and on new ones. For each new day both are fine-tuned with ten stacks of that day, nine to learn
+from and one to validate with, a tenth of the learning rate, the first 17 of 27 layers frozen, which is the
+paper's share (100 of 157). Controls: the same with no layer frozen, and a network trained from nothing on the
+same ten stacks. Tests are recorded in the three hours after those learnt from. Networks that start from
+nothing see the same number of images, repeats counted, and fine-tuning sees a quarter of it. A seed is other
+days and other weights to start from. Cases that the JSON file holds are not run again.
 """
 
 import argparse

@@ -2,10 +2,10 @@
 
     python benchmarks/training_size.py --folder RUNS --json benchmarks/results/training_size.json
 
-Sets of 50 to 300 stacks, each holding the smaller ones, one tenth of each to validate with. Either every stack is
-of another day, and the test of days never seen; or all are of one day, and the test of later that day. The
-network, its input and the number of images that it sees, repeats counted, are the same for all. A seed is other
-days and other weights to start from. Cases that the JSON file holds are not run again.
+Sets of 50 to 300 stacks, each holding the smaller ones, one tenth of each to validate with. Either every
+stack is of another day, and the test of days never seen; or all are of one day, and the test of later that
+day. The network, its input and the number of images that it sees, repeats counted, are the same for all. A
+seed is other days and other weights to start from. Cases that the JSON file holds are not run again.
 """
 
 import argparse
@@ -22,7 +22,7 @@ TEST_STACKS = 40
 # Days are counted: those of a seed and kind begin here.
 DAYS_OF_SEED, DAYS_OF_KIND = 10_000, 5_000
 PAPERS = {
-    "paper 3, figure 4": "error and its square drop sharply at about 100 stacks, then slowly; up to 345 stacks",
+    "paper 3, figure 4": "the error drops sharply at about 100 stacks, then slowly; up to 345 stacks",
     "paper 4": "100 stacks a day, 401 planes each",
 }
 
@@ -47,7 +47,9 @@ def one_case(kind: str, size: int, seed: int, wanted: Range, images: int, planes
     parts, test = folders_of(kind, wanted, seed, planes, home / "stacks")
     given = parts[:size] if kind == "days" else parts[: SIZES.index(size) + 1]
     run = learn(
-        small_recipe(wanted, seed, images), given, home / f"{wanted.recipe}-{kind.replace(' ', '_')}-{size}-{seed}"
+        small_recipe(wanted, seed, images),
+        given,
+        home / f"{wanted.recipe}-{kind.replace(' ', '_')}-{size}-{seed}",
     )
     figures = judged(run, test)
     # Forty days of one stack each say nothing singly.

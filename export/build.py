@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle import (
-    AncestorRecord,
     Bundle,
     FocusCard,
     Network,
@@ -23,7 +22,7 @@ from edge.bundle import (
 from export.convert import convert
 from export.data import ExportData, export_data, network_inputs
 from export.model_card import model_card
-from export.origin import commands, named_range, round_up
+from export.origin import ancestor_records, commands, named_range, round_up
 from export.parity import file_predictions, float_predictions, losses, measure_parity
 from export.quantize import Quantization, quantize
 from hw.errors import WormfocusError
@@ -185,18 +184,7 @@ def _card(
                 images_seen=images_seen,
                 minutes=minutes,
                 max_minutes=recipe.max_minutes,
-                ancestors=tuple(
-                    AncestorRecord(
-                        role=ancestor.role,
-                        recipe=ancestor.recipe,
-                        architecture=ancestor.network,
-                        fingerprint=ancestor.fingerprint,
-                        specimens=len(ancestor.trained),
-                        seed=ancestor.seed,
-                        weights_sha256=ancestor.weights_sha256,
-                    )
-                    for ancestor in record.ancestors
-                ),
+                ancestors=ancestor_records(run),
                 frozen_layers=recipe.freeze,
             ),
             "validation": figures,

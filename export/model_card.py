@@ -113,11 +113,16 @@ def _data(card: FocusCard, rig: RigConfig | None) -> list[str]:
                 "machine, or the same one when busier, sees another number and gives other weights"
             )
         seen += "."
-    others = ", those of the runs below among them" if training.ancestors else ""
+    planes = f"{training.planes} planes of {training.specimens} specimens"
+    if training.ancestors:
+        planes = (
+            f"{training.planes} planes of its own stacks, and what the runs below had learnt; "
+            f"{training.specimens} specimens in all"
+        )
     lines = [
         "## What it learnt from",
         "",
-        f"{training.planes} planes of {training.specimens} specimens{others}, recipe `{training.recipe}`, "
+        f"{planes}, recipe `{training.recipe}`, "
         f"seed {training.seed}; fingerprint of the data `{training.fingerprint[:16]}`, of the specimens' "
         f"names `{training.specimens_sha256[:16]}`. Specimens, not images, were split into training, "
         f"validation and test.{seen}",

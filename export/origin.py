@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.stack import read_stack
-from edge.bundle import FocusCard
+from edge.bundle import AncestorRecord, FocusCard
 from hw.config import RigConfig
 from training.labelled import LabelledStack, specimen_of
 from training.prepared import VIEWS, Prepared
 from training.run import Run
 from training.transfer import FINE_TUNED
 
-__all__ = ["Source", "commands", "named_range", "round_up", "sources"]
+__all__ = ["Source", "ancestor_records", "commands", "named_range", "round_up", "sources"]
 
 
 @dataclass(frozen=True)
@@ -75,6 +75,22 @@ def round_up(value: float) -> float:
     return round(math.ceil(value / unit - 1e-9) * unit, 9)
 
 
+def ancestor_records(run: Run) -> tuple[AncestorRecord, ...]:
+    """Return what a bundle's card says of the runs that a run learnt from."""
+    return tuple(
+        AncestorRecord(
+            role=ancestor.role,
+            recipe=ancestor.recipe,
+            architecture=ancestor.network,
+            fingerprint=ancestor.fingerprint,
+            specimens=len(ancestor.trained),
+            seed=ancestor.seed,
+            weights_sha256=ancestor.weights_sha256,
+        )
+        for ancestor in run.record.ancestors
+    )
+
+
 def commands(
     run: Run, folders: Sequence[Source], rig: RigConfig | None, card: FocusCard, bundle: str
 ) -> list[str]:
@@ -104,14 +120,14 @@ def commands(
     recipe = run.recipe
     taken = f"--recipe {recipe.name}"
     for ancestor in run.record.ancestors:
+        role = "PARENT" if ancestor.role == "weights" else "TEACHER"
         lines.append(
-            f"# {'PARENT' if ancestor.role == 'weights' else 'TEACHER'}: a run of recipe {ancestor.recipe}, seed "
-            f"{ancestor.seed}, with weights of SHA-256 {ancestor.weights_sha256[:16]}"
+            f"# {role}: a run of recipe {ancestor.recipe}, seed {ancestor.seed}, whose weights have the "
+            f"SHA-256 {ancestor.weights_sha256[:16]}"
         )
         if ancestor.role == "weights":
-            taken = f"--recipe {recipe.name} --from PARENT"
-            if recipe.name == ancestor.recipe.removesuffix(FINE_TUNED) + FINE_TUNED:
-                taken = "--from PARENT"
+            usual = recipe.name == ancestor.recipe.removesuffix(FINE_TUNED) + FINE_TUNED
+            taken = "--from PARENT" if usual else f"{taken} --from PARENT"
             taken += f" --freeze {recipe.freeze}" if recipe.freeze else ""
     mirrors = "" if card.mirrors == 1 else f" --mirrors {card.mirrors}"
     limit = "" if recipe.max_minutes is None else f" --max-minutes {recipe.max_minutes:g}"

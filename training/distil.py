@@ -1,4 +1,4 @@
-"""Learning from the answers of finished runs beside labels (Hinton et al. 2015): of a larger one, of several."""
+"""Learning from the answers of a finished run, or of several, beside labels (Hinton et al. 2015)."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ class Teacher:
 
     @torch.no_grad()
     def offsets_um(self, images: Tensor) -> Tensor:
-        """Return the mean of their offsets, without outliers, (N,) float32 um, for (N, 3, H, W) uint8 images."""
+        """Map (N, 3, H, W) uint8 images to the mean of the runs' offsets, without outliers, (N,) um."""
         said = []
         # In full precision, whatever the pupil learns in.
         with torch.autocast(images.device.type, enabled=False):

@@ -1,8 +1,8 @@
 """Several networks asked the same: the mean of their answers, without outliers, and how far they are apart.
 
-Paper 5 (section "Inferencing with multiple trained models") averages ten networks that differ by their random start
-alone, and removes outliers by quartiles among the beads that each of them judges. Here it is the networks'
-answers to one image that are an outlier or not, which needs no beads.
+Paper 5 (section "Inferencing with multiple trained models") averages ten networks that differ by their random
+start alone, and removes outliers by quartiles among the beads that each of them judges. Here it is the
+networks' answers to one image that are an outlier or not, which needs no beads.
 """
 
 from collections.abc import Sequence
@@ -28,10 +28,11 @@ def mean_and_spread(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the mean of the offsets that are no outliers, and its standard deviation.
 
-    Outliers lie more than 1.5 interquartile ranges from the quartiles; with fewer than four networks there are
-    none. Where every network tells a deviation, that of the whole is the deviation of the mixture: the mean of
-    their variances plus the variance of their offsets (Lakshminarayanan et al. 2017, section 2.4). Elsewhere it
-    is the standard deviation of their offsets alone, which knows nothing of what they all get wrong.
+    Outliers lie more than 1.5 interquartile ranges from the quartiles; with fewer than four networks there
+    are none. Where every network tells a deviation, that of the whole is the deviation of the mixture: the
+    mean of their variances plus the variance of their offsets (Lakshminarayanan et al. 2017, section 2.4).
+    Elsewhere it is the standard deviation of their offsets alone, which knows nothing of what they all get
+    wrong.
 
     Parameters
     ----------
@@ -80,8 +81,8 @@ def ensemble_of(members: Sequence[Candidate]) -> Candidate:
         if not np.allclose(other.judge.spec.field_um, first.judge.spec.field_um, rtol=1e-3):
             fields = [" x ".join(f"{side:g}" for side in m.judge.spec.field_um) for m in (first, other)]
             raise ConfigError(
-                f"{first.name} looks at {fields[0]} um and {other.name} at {fields[1]} um: they are not shown "
-                "the same, so they make no ensemble; give networks of one field"
+                f"{first.name} looks at {fields[0]} um and {other.name} at {fields[1]} um: they are not "
+                "shown the same, so they make no ensemble; give networks of one field"
             )
         if other.scale != first.scale:
             raise ConfigError(
@@ -99,7 +100,7 @@ def ensemble_of(members: Sequence[Candidate]) -> Candidate:
     fingerprints = {member.fingerprint for member in members}
     return Candidate(
         ENSEMBLE,
-        ENSEMBLE,
+        "ensemble",
         f"{len(members)} x {', '.join(networks)}" if len(networks) == 1 else ", ".join(networks),
         Judge(first.judge.spec, predict),
         first.scale,

@@ -98,8 +98,8 @@ def train(
     Raises
     ------
     ConfigError
-        The folder holds a run of another recipe or other data, or the runs that the recipe learns from are not
-        to be had, do not fit, or have learnt from specimens that are to be validated or tested with.
+        The folder holds a run of another recipe or other data, or the runs that the recipe learns from are
+        not to be had, do not fit, or have learnt from specimens that are to be validated or tested with.
     StackError
         The stacks cannot be used.
     """

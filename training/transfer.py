@@ -30,8 +30,8 @@ def fine_tuning(parent: Recipe, folder: Path) -> Recipe:
     """Return the recipe that fine-tunes a run where no other is given: its own, ten times smaller.
 
     A tenth of the learning rate, as in paper 4 (discussion: 0.00001 after 0.0001), over a tenth of the images
-    in as many epochs, and averaged weights over the same share of the run. A tenth of the stacks validates and
-    none is set aside: of ten, nine teach (paper 4).
+    in as many epochs, and averaged weights over the same share of the run. A tenth of the stacks validates
+    and none is set aside: of ten, nine teach (paper 4).
 
     Parameters
     ----------
@@ -78,8 +78,8 @@ def parent_of(recipe: Recipe) -> Run | None:
         ours, theirs = getattr(recipe, key), getattr(parent.recipe, key)
         if ours != theirs:
             raise ConfigError(
-                f"{parent.folder}: its {key} is {_told(theirs)} and the recipe's {_told(ours)}, so its weights "
-                f"mean nothing here; take its '{key}', or train anew without 'weights' or '--from'"
+                f"{parent.folder}: its {key} is {_told(theirs)} and the recipe's {_told(ours)}, so its "
+                f"weights mean nothing here; take its '{key}', or train anew without 'weights' or '--from'"
             )
     if recipe.normalisation not in (None, parent.record.normalisation):
         raise ConfigError(
@@ -137,7 +137,7 @@ def check_unseen(split: Mapping[str, Sequence[str]], ancestors: Sequence[Ancesto
             more = f" and {len(seen) - _NAMED} more" if len(seen) > _NAMED else ""
             raise ConfigError(
                 f"{ancestor.folder}: has learnt from {len(seen)} of the specimens that validation and test "
-                f"fall to, {some}{more}; give the recipe the 'split' of that run, or stacks of other specimens"
+                f"fall to, {some}{more}; give the recipe the 'split' of that run, or other specimens"
             )
 
 

@@ -1,4 +1,4 @@
-"""Stacks of single days of the rig slit_laser_sim, as paper 4 records them: many in hours, of one alignment."""
+"""Stacks of single days of the rig slit_laser_sim, as paper 4 records them: many of one alignment."""
 
 from dataclasses import dataclass
 from datetime import date, timedelta

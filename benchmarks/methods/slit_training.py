@@ -6,8 +6,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from methods.slit_days import Range
 
+from methods.slit_days import Range
 from training.evaluate import figures_of, judge_stacks
 from training.fit import train
 from training.judge import judge_of_run
@@ -66,7 +66,10 @@ def judged(run: Run, folders: Sequence[Path]) -> dict[str, Any]:
         "minutes": record.minutes,
         "test_stacks": found["stacks"],
         "test_days": len(found["groups"]["day"]),
-        **{key: round(float(found[key]), 4) for key in ("mae_um", "mae_dof", "median_um", "p95_um", "bias_um")},
+        **{
+            key: round(float(found[key]), 4)
+            for key in ("mae_um", "mae_dof", "median_um", "p95_um", "bias_um")
+        },
         "std_um": round(float(errors.std()), 4),
         "sign_error_rate": found["sign_error_rate"],
         "interval_um": [round(end, 4) for end in found["intervals"]["mae_um"]],

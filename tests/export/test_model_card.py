@@ -132,3 +132,32 @@ def test_a_rig_without_a_worm_is_described_as_what_it_is() -> None:
 def test_spread_takes_pairs_only() -> None:
     section = {"a": (1, 2), "b": 3.0, "c": {"d": [0.5, 1]}, "e": ({"f": (4, 5)}, {"f": 6}), "g": (1, 2, 3)}
     assert list(spread(section)) == [("a", 1, 2), ("c.d", 0.5, 1), ("e[0].f", 4, 5)]
+
+
+def test_the_runs_that_it_learnt_from_are_named() -> None:
+    card = make_card()
+    ancestor = {
+        "recipe": "default",
+        "architecture": "convnextv2_tiny",
+        "fingerprint": "fe" * 32,
+        "specimens": 60,
+        "seed": 4,
+        "weights_sha256": "ba" * 32,
+    }
+    training = card.training.model_dump() | {
+        "ancestors": [{"role": "weights", **ancestor}, {"role": "teacher", **ancestor, "seed": 5}],
+        "frozen_layers": 12,
+    }
+    told = FocusCard.model_validate(card.model_dump() | {"training": training})
+    text = model_card(told, ["x"], None, 1)
+    assert "720 planes of its own stacks, and what the runs below had learnt; 90 specimens in all" in text
+    assert (
+        "- Fine-tuned from a run of recipe `default`, seed 4 (`convnextv2_tiny`, weights "
+        "`babababababababa`), which had learnt from 60 specimens, fingerprint `fefefefefefefefe`. Its first 12 layers were kept.\n"
+        "- Taught by a run of recipe `default`, seed 5"
+    ) in text
+    assert "Taught by" not in model_card(card, ["x"], None, 1)
+    # A card of before there were such runs is read as one without.
+    older = card.model_dump()
+    del older["training"]["ancestors"], older["training"]["frozen_layers"]
+    assert FocusCard.model_validate(older) == card

@@ -8,11 +8,12 @@ import pytest
 pytest.importorskip("torch", reason="needs the export extra")
 
 from edge.bundle import FocusCard
-from export.origin import Source, commands, named_range, sources
+from export.origin import Source, ancestor_records, commands, named_range, sources
 from hw.config import load_rig
 from training.labelled import collect
 from training.prepared import prepare
-from training.run import Run, load_run
+from training.recipe import Recipe
+from training.run import Ancestor, Run, load_run
 
 NEW = Source(tuple(f"worm_tracker_sim-{seed}" for seed in range(900, 940)), 24, 1500.0, (240, 240), 3.1)
 LEARNT = replace(NEW, specimens=tuple(f"worm_tracker_sim-{seed}" for seed in range(6)), planes=12)
@@ -51,6 +52,38 @@ def test_folders_are_simulated_trained_on_and_tested_on(run: Run) -> None:
 )
 def test_what_no_single_command_simulates_has_none(run: Run, source: Source) -> None:
     assert [line.split()[1] for line in lines(run, source)] == ["train", "export"]
+
+
+def test_the_runs_that_it_learnt_from_are_told(run: Run) -> None:
+    ancestor = Ancestor(
+        role="weights",
+        folder="runs/first",
+        recipe="big",
+        network="resnet18",
+        seed=7,
+        fingerprint="ab" * 32,
+        weights_sha256="cd" * 32,
+        trained=("worm-1", "worm-2"),
+        validated=("worm-3",),
+    )
+    teacher = ancestor.model_copy(update={"role": "teacher", "seed": 8})
+    recipe = run.recipe.model_copy(update={"name": "big_fine_tuned", "freeze": 5})
+
+    def told(recipe: Recipe) -> list[str]:
+        record = run.record.model_copy(update={"ancestors": (ancestor, teacher), "recipe": recipe})
+        return lines(replace(run, record=record))
+
+    parent, other, train, _ = told(recipe)
+    assert parent == "# PARENT: a run of recipe big, seed 7, whose weights have the SHA-256 cdcdcdcdcdcdcdcd"
+    assert other.startswith("# TEACHER: a run of recipe big, seed 8")
+    assert train == "wormfocus train --from PARENT --freeze 5 --seed 0 --stacks STACKS --out RUN"
+    # By a recipe of its own, it has to be named.
+    assert told(run.recipe)[2].startswith("wormfocus train --recipe small --from PARENT --seed 0")
+    known = replace(run, record=run.record.model_copy(update={"ancestors": (ancestor,)}))
+    assert known.learnt - run.learnt == {"worm-1", "worm-2", "worm-3"}
+    assert known.trained - run.trained == {"worm-1", "worm-2"}
+    (card,) = ancestor_records(known)
+    assert (card.architecture, card.specimens, card.role) == ("resnet18", 2, "weights")
 
 
 def test_mirrors_are_told(run: Run) -> None:

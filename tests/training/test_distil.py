@@ -89,13 +89,13 @@ def test_a_pupil_is_resumed_and_knows_its_teachers(recipe, teachers, stacks, tmp
 
 def test_teachers_of_other_tests_or_inputs_are_refused(recipe, teachers, stacks, tmp_path, cache):
     split = recipe.split.model_copy(update={"seed": 7})
-    with pytest.raises(ConfigError, match="has learnt from .* of the specimens that validation and test"):
+    with pytest.raises(ConfigError, match=r"has learnt from .* of the specimens that validation and test"):
         train(pupil(recipe, teachers, 0.5, split=split), [stacks], tmp_path, cache=cache, tell=quiet)
     smaller = recipe.input.model_copy(update={"width_px": 24})
     with pytest.raises(ConfigError, match="a teacher must look at the same images"):
         teachers_of(pupil(recipe, teachers, 0.5, input=smaller))
     missing = TeacherConfig(runs=(tmp_path / "nowhere",))
-    with pytest.raises(ConfigError, match="is .*nowhere a training run"):
+    with pytest.raises(ConfigError, match=r"is .*nowhere a training run"):
         teachers_of(recipe.model_copy(update={"teacher": missing}))
 
 

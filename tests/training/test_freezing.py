@@ -17,26 +17,24 @@ def names_of(network, layers):
 def test_the_papers_hundred_layers_of_mobilenetv2_are_sixty_seven():
     network = networks.create("mobilenetv2", 1)
     layers = first_layers(network, 67)
-    # Keras: padding, convolution, norm and activation of the stem; five layers of the first block; nine of each
-    # of the next nine, with sums or padding; eight of the tenth; and the first convolution of the eleventh.
-    assert 1 + 4 + 5 + 9 * 9 + 8 + 1 == 100
+    # Keras: input, padding, convolution, norm and activation of the stem; five of the first block; nine of each
+    of the next nine, with sums or padding; eight of the tenth; the first convolution of the eleventh.
+    assert 5 + 5 + 9 * 9 + 8 + 1 == 100
     assert names_of(network, layers)[:2] == ["conv_stem", "bn1"]
     assert names_of(network, layers)[-1] == "blocks.4.1.conv_pw"
-    assert not any(name.startswith(("blocks.4.2", "blocks.5", "conv_head")) for name in names_of(network, layers))
+    assert not any(
+        name.startswith(("blocks.4.2", "blocks.5", "conv_head")) for name in names_of(network, layers)
+    )
 
 
 @pytest.mark.parametrize("name", ["tiny_for_tests", "two_block", "convnextv2_atto", "resnet18"])
 def test_every_network_can_be_frozen_but_not_all_of_it(name):
     network = networks.create(name, 2, size_px=(32, 32))
     parameters = {id(parameter): key for key, parameter in network.named_parameters()}
-    count = 1
-    while True:
-        try:
-            layers = first_layers(network, count)
-        except ConfigError as error:
-            assert f"freeze: {count} layers, and the network has {count}" in str(error)
-            break
-        count += 1
+    count = sum(bool(list(module.parameters(recurse=False))) for module in network.modules())
+    with pytest.raises(ConfigError, match=f"freeze: {count} layers, and the network has {count}"):
+        first_layers(network, count)
+    layers = first_layers(network, count - 1)
     covered = {id(p) for layer in layers for p in layer.parameters(recurse=False)}
     left = [key for place, key in parameters.items() if place not in covered]
     # All but the last layer: its weight and its bias.

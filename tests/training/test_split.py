@@ -28,6 +28,23 @@ def test_more_stacks_move_no_specimen_but_another_seed_does():
     assert moved[True] > 200
 
 
+def test_of_few_specimens_one_validates_all_the_same():
+    config = SplitConfig(validation=0.1, test=0.0)
+    # Ten of which none falls to validation by its name.
+    few = [name for name in NAMES if part_of(name, config) == "train"][:10]
+    parts = split_specimens(few, config)
+    assert [len(parts[part]) for part in ("train", "validation", "test")] == [9, 1, 0]
+    assert parts == split_specimens(few[::-1], config)
+    # No group is divided for it, and the last one is left to learn from.
+    groups = {name: f"plate-{number // 5}" for number, name in enumerate(few)}
+    config = SplitConfig(by="plate", validation=1e-9, test=0.0)
+    parts = split_specimens(few, config, groups)
+    assert {groups[name] for name in parts["train"]}.isdisjoint(groups[name] for name in parts["validation"])
+    assert len(parts["validation"]) == 5
+    assert split_specimens(few[:1], config)["train"] == few[:1]
+    assert not split_specimens(few, SplitConfig(validation=0.0, test=0.0))["validation"]
+
+
 def test_rows_of_one_specimen_stay_together():
     specimen_of_row = np.array([0, 1, 1, 2, 0], np.int32)
     assert rows_of(["a", "b", "c"], specimen_of_row, ["a", "c"]).tolist() == [0, 3, 4]

@@ -124,6 +124,34 @@ def test_two_runs_on_their_test_specimens(stacks, runs, tmp_path, capsys):
     assert again["networks"] == found["networks"]
 
 
+def test_an_ensemble_is_compared_with_its_members(stacks, tmp_path):
+    out, figures = tmp_path / "report", tmp_path / "figures.json"
+    # Three that say about the same, and one that is wild.
+    said_um = {"a": 50.0, "b": 55.0, "c": 60.0, "wild": 2500.0}
+    for seed, (name, offset_um) in enumerate(said_um.items()):
+        weights = make_run(tmp_path / name, stacks, NAMES[:4], seed=seed) / WEIGHTS
+        state = torch.load(weights)
+        state["classifier.bias"][0] = offset_um / 500
+        torch.save(state, weights)
+    members = [str(tmp_path / name) for name in said_um]
+    command = ["compare", *members, "--stacks", str(stacks), "--ensemble", "--report", str(out)]
+    assert main([*command, "--json", str(figures)]) == 0
+    networks = json.loads(figures.read_text())["networks"]
+    assert [network["name"] for network in networks] == [*said_um, "ensemble"]
+    whole = networks[-1]
+    assert whole["kind"] == "ensemble"
+    assert whole["facts"] == {"of": "a, b, c, wild"}
+    assert whole["multiply_adds"] == sum(network["multiply_adds"] for network in networks[:-1])
+    assert len(json.loads(figures.read_text())["pairs"]) == 10
+    with (out / "frames.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 16
+    for row in rows:
+        kept = [float(row[f"{name}_predicted_um"]) for name in "abc"]
+        assert float(row["ensemble_predicted_um"]) == pytest.approx(np.mean(kept), abs=2e-3)
+    assert "ensemble (ensemble)" in (out / "report.md").read_text()
+
+
 def test_specimens_that_one_has_learnt_from_are_refused_by_name(stacks, runs, tmp_path, capsys):
     third = make_run(tmp_path / "third", stacks, NAMES[2:6], seed=3)
     command = ["compare", str(runs[0]), str(third), "--stacks", str(stacks)]

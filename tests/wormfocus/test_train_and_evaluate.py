@@ -50,6 +50,48 @@ def test_train_then_evaluate(stacks, tmp_path, capsys):
     assert json.loads(figures.read_text())["n"] == 48
 
 
+def test_fine_tune_then_evaluate(stacks, tmp_path, capsys):
+    recipe, parent, run = tmp_path / "quick.yaml", tmp_path / "parent", tmp_path / "run"
+    recipe.write_text(RECIPE)
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder, wanted in ((old, range(8)), (new, range(8, 12))):
+        folder.mkdir()
+        for number in wanted:
+            for path in stacks.glob(f"s{number:02d}.*"):
+                (folder / path.name).write_bytes(path.read_bytes())
+    cache = ["--cache", str(tmp_path / "cache")]
+    assert main(["train", "--recipe", str(recipe), "--stacks", str(old), "--out", str(parent), *cache]) == 0
+    tune = ["train", "--from", str(parent), "--freeze", "5", "--stacks", str(new), "--out", str(run), *cache]
+    assert main(tune) == 0
+    found = load_run(run)
+    assert (found.recipe.name, found.recipe.freeze) == ("quick_fine_tuned", 5)
+    assert found.record.normalisation == load_run(parent).record.normalisation
+    assert main(tune) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    # What the parent learnt from is no test of the child.
+    judge = ["evaluate", "--run", str(run), "--split", "all", "--stacks"]
+    assert main([*judge, str(old)]) == 2
+    assert "run 'run' was trained on or validated with" in capsys.readouterr().err
+    unseen = tmp_path / "unseen"
+    unseen.mkdir()
+    for path in old.iterdir():
+        if path.is_file() and f"worm-{int(path.name[1:3])}" in load_run(parent).split["test"]:
+            (unseen / path.name).write_bytes(path.read_bytes())
+    assert main([*judge, str(unseen)]) == 0
+    # A recipe of its own has to be for the same network, and to say once what it starts from.
+    recipe.write_text(RECIPE.replace("focusnet_small", "focusnet_tiny"))
+    other = ["--recipe", str(recipe), "--stacks", str(new), "--out", str(tmp_path / "other"), *cache]
+    assert main(["train", "--from", str(parent), *other]) == 2
+    assert "its network is 'focusnet_small' and the recipe's 'focusnet_tiny'" in capsys.readouterr().err
+    recipe.write_text(RECIPE + f"weights: {parent}\n")
+    assert main(["train", "--from", str(parent), *other]) == 2
+    assert "starts from its 'weights' and --from" in capsys.readouterr().err
+    assert main(["train", "--freeze", "3", "--stacks", str(new), "--out", str(tmp_path / "other")]) == 2
+    assert "freeze: 3 layers would keep random weights" in capsys.readouterr().err
+    assert main(["train", "--from", str(new), "--stacks", str(new), "--out", str(tmp_path / "other")]) == 2
+    assert "a training run?" in capsys.readouterr().err
+
+
 def test_a_bundle_is_judged_by_the_code_of_the_rig(stacks, bundle, tmp_path, capsys):
     figures = tmp_path / "figures.json"
     judge = ["evaluate", "--bundle", str(bundle), "--stacks", str(stacks)]
