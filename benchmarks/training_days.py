@@ -2,18 +2,19 @@
 
     python benchmarks/training_days.py --folder RUNS --json benchmarks/results/training_days.json
 
-Day by day the rig's alignment is another. One network is trained on 100 stacks of day 1 and judged on later
-that day and on days 2 to 10; one on 100 stacks aggregated from days 1 to 10, ten of each, and judged later on
-those days and on new ones. For each new day both are fine-tuned with ten stacks of that day, nine to learn
-from and one to validate with, a tenth of the learning rate, the first 17 of 27 layers frozen, which is the
-paper's share (100 of 157). Controls: the same with no layer frozen, and a network trained from nothing on the
-same ten stacks. Tests are recorded in the three hours after those learnt from. Networks that start from
-nothing see the same number of images, repeats counted, and fine-tuning sees a quarter of it. A seed is other
-days and other weights to start from. Cases that the JSON file holds are not run again.
+Day by day the rig's alignment is another, and it drifts within a day. One network is trained on 100 stacks of
+day 1, recorded in three hours, and judged on others of the same hours, of the next three, and of days 2 to
+10; one on 100 stacks aggregated from days 1 to 10, ten of each, and judged later on those days and on new
+ones. For each new day both are fine-tuned with ten stacks of that day, nine to learn from and one to validate
+with, a tenth of the learning rate, the first 17 of 27 layers frozen, which is the paper's share (100 of 157).
+Controls: the same with no layer frozen, and a network trained from nothing on the same ten stacks. Networks
+that start from nothing see the same number of images, repeats counted, and fine-tuning sees a quarter of it.
+A seed is other days and other weights to start from. Cases that the JSON file holds are not run again.
 """
 
 import argparse
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -48,6 +49,7 @@ class Case:
     given : folders of stacks to train on
     run : name of the run
     days : to judge on
+    later : on those days, in the hours after the stacks that are learnt from
     """
 
     name: str
@@ -56,6 +58,7 @@ class Case:
     given: tuple[Path, ...]
     run: Path
     days: tuple[int, ...]
+    later: bool = True
 
 
 @dataclass(frozen=True)
@@ -79,10 +82,11 @@ class Recorder:
         """Return the folder of the stacks of a day with these numbers."""
         return write_day(self.home, self.wanted, self._seed(day), range(low, high), self.planes)
 
-    def test(self, day: int) -> Path:
-        """Return the folder of those to judge on."""
-        numbers = range(STACKS, STACKS + TEST_STACKS)
-        return write_day(self.home, self.wanted, self._seed(day), numbers, self.planes, later=True)
+    def test(self, day: int, *, later: bool) -> Path:
+        """Return the folder of those to judge on, of the same three hours or of the next three."""
+        low = STACKS if later else STACKS + TEST_STACKS
+        numbers = range(low, low + TEST_STACKS)
+        return write_day(self.home, self.wanted, self._seed(day), numbers, self.planes, later=later)
 
     def _seed(self, day: int) -> int:
         return DAYS_OF_SEED * self.seed + day
@@ -98,6 +102,7 @@ def cases(recorder: Recorder, images: int, new_days: tuple[int, ...], home: Path
     one = (recorder.stacks(1), recorder.stacks(1, STACKS_A_DAY, STACKS))
     ten = tuple(recorder.stacks(day) for day in DAYS)
     found = [
+        Case("day 1", "the same hours", recipe, one, run("day_1"), (1,), later=False),
         Case("day 1", "later on day 1", recipe, one, run("day_1"), (1,)),
         Case("day 1", "days 2 to 10", recipe, one, run("day_1"), DAYS[1:]),
         Case("days 1 to 10", "later on days 1 to 10", recipe, ten, run("days"), DAYS),
@@ -105,16 +110,20 @@ def cases(recorder: Recorder, images: int, new_days: tuple[int, ...], home: Path
         Case("days 1 to 10", "new days", recipe, ten, run("days"), new_days),
     ]
     for day in new_days:
-        given, test = (recorder.stacks(day),), f"new day {day}"
+        given = (recorder.stacks(day),)
+        runs = []
         for name, parent in (("days 1 to 10", run("days")), ("day 1", run("day_1"))):
             for frozen in (FROZEN, 0):
                 tuned = fine_tuning(recipe, parent).model_copy(
                     update={"samples": images // 4, "epoch_samples": images // 32, "freeze": frozen}
                 )
                 folder = home / f"{parent.name}-on_{day}-frozen_{frozen}"
-                told = f"{name}, fine-tuned, {frozen or 'none'} frozen"
-                found.append(Case(told, test, tuned, given, folder, (day,)))
-        found.append(Case("ten stacks alone", test, recipe, given, run(f"alone_{day}"), (day,)))
+                runs.append((f"{name}, fine-tuned, {frozen or 'none'} frozen", tuned, folder))
+        runs.append(("ten stacks alone", recipe, run(f"alone_{day}")))
+        for name, by, folder in runs:
+            for later in (False, True):
+                test = f"new day {day}, {'later' if later else 'the same hours'}"
+                found.append(Case(name, test, by, given, folder, (day,), later))
     return found
 
 
@@ -122,7 +131,7 @@ def summary(rows: list[Row]) -> list[Row]:
     """Return the means over days and seeds of every case, and the worst day."""
     together: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        test = "new days" if row["test"].startswith("new day") else row["test"]
+        test = re.sub(r"^new day \d+", "new days", row["test"])
         together.setdefault((row["case"], test), []).append(row)
     found: list[Row] = []
     for (case, test), some in together.items():
@@ -166,7 +175,8 @@ def main() -> None:
             if any({key: row[key] for key in named} == named for row in rows):
                 continue
             run = learn(case.recipe, case.given, case.run)
-            rows.append({**named, **judged(run, [recorder.test(day) for day in case.days])})
+            tests = [recorder.test(day, later=case.later) for day in case.days]
+            rows.append({**named, **judged(run, tests)})
             print_rows([{key: value for key, value in rows[-1].items() if key != "by_day"}])
             if options.json is not None:
                 write_report(

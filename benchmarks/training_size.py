@@ -3,8 +3,8 @@
     python benchmarks/training_size.py --folder RUNS --json benchmarks/results/training_size.json
 
 Sets of 50 to 300 stacks, each holding the smaller ones, one tenth of each to validate with. Either every
-stack is of another day, and the test of days never seen; or all are of one day, and the test of later that
-day. The network, its input and the number of images that it sees, repeats counted, are the same for all. A
+stack is of another day, and the test of days never seen; or all are of three hours of one day, and so is the
+test. The network, its input and the number of images that it sees, repeats counted, are the same for all. A
 seed is other days and other weights to start from. Cases that the JSON file holds are not run again.
 """
 
@@ -35,8 +35,8 @@ def folders_of(kind: str, wanted: Range, seed: int, planes: int, home: Path) -> 
             write_day(home, wanted, first, range(low, high), planes)
             for low, high in zip((0, *SIZES), SIZES, strict=False)
         ]
-        later = range(SIZES[-1], SIZES[-1] + TEST_STACKS)
-        return parts, [write_day(home, wanted, first, later, planes, later=True)]
+        others = range(SIZES[-1], SIZES[-1] + TEST_STACKS)
+        return parts, [write_day(home, wanted, first, others, planes)]
     days = range(first, first + SIZES[-1] + TEST_STACKS)
     folders = [write_day(home, wanted, day, range(1), planes) for day in days]
     return folders[: SIZES[-1]], folders[SIZES[-1] :]

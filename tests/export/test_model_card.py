@@ -153,7 +153,8 @@ def test_the_runs_that_it_learnt_from_are_named() -> None:
     assert "720 planes of its own stacks, and what the runs below had learnt; 90 specimens in all" in text
     assert (
         "- Fine-tuned from a run of recipe `default`, seed 4 (`convnextv2_tiny`, weights "
-        "`babababababababa`), which had learnt from 60 specimens, fingerprint `fefefefefefefefe`. Its first 12 layers were kept.\n"
+        "`babababababababa`), which had learnt from 60 specimens, fingerprint `fefefefefefefefe`. "
+        "Its first 12 layers were kept.\n"
         "- Taught by a run of recipe `default`, seed 5"
     ) in text
     assert "Taught by" not in model_card(card, ["x"], None, 1)

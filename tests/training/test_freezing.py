@@ -17,8 +17,8 @@ def names_of(network, layers):
 def test_the_papers_hundred_layers_of_mobilenetv2_are_sixty_seven():
     network = networks.create("mobilenetv2", 1)
     layers = first_layers(network, 67)
-    # Keras: input, padding, convolution, norm and activation of the stem; five of the first block; nine of each
-    of the next nine, with sums or padding; eight of the tenth; the first convolution of the eleventh.
+    # Keras: input, padding, convolution, norm and activation of the stem; five of the first block; nine of
+    # each of the next nine, with sums or padding; eight of the tenth; the eleventh's first convolution.
     assert 5 + 5 + 9 * 9 + 8 + 1 == 100
     assert names_of(network, layers)[:2] == ["conv_stem", "bn1"]
     assert names_of(network, layers)[-1] == "blocks.4.1.conv_pw"
