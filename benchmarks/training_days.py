@@ -106,24 +106,22 @@ def cases(recorder: Recorder, images: int, new_days: tuple[int, ...], home: Path
         Case("day 1", "later on day 1", recipe, one, run("day_1"), (1,)),
         Case("day 1", "days 2 to 10", recipe, one, run("day_1"), DAYS[1:]),
         Case("days 1 to 10", "later on days 1 to 10", recipe, ten, run("days"), DAYS),
-        Case("day 1", "new days", recipe, one, run("day_1"), new_days),
-        Case("days 1 to 10", "new days", recipe, ten, run("days"), new_days),
     ]
     for day in new_days:
         given = (recorder.stacks(day),)
-        runs = []
+        runs = [("days 1 to 10", recipe, ten, run("days")), ("day 1", recipe, one, run("day_1"))]
         for name, parent in (("days 1 to 10", run("days")), ("day 1", run("day_1"))):
             for frozen in (FROZEN, 0):
                 tuned = fine_tuning(recipe, parent).model_copy(
                     update={"samples": images // 4, "epoch_samples": images // 32, "freeze": frozen}
                 )
                 folder = home / f"{parent.name}-on_{day}-frozen_{frozen}"
-                runs.append((f"{name}, fine-tuned, {frozen or 'none'} frozen", tuned, folder))
-        runs.append(("ten stacks alone", recipe, run(f"alone_{day}")))
-        for name, by, folder in runs:
+                runs.append((f"{name}, fine-tuned, {frozen or 'none'} frozen", tuned, given, folder))
+        runs.append(("ten stacks alone", recipe, given, run(f"alone_{day}")))
+        for name, by, stacks, folder in runs:
             for later in (False, True):
                 test = f"new day {day}, {'later' if later else 'the same hours'}"
-                found.append(Case(name, test, by, given, folder, (day,), later))
+                found.append(Case(name, test, by, stacks, folder, (day,), later))
     return found
 
 

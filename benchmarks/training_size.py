@@ -64,6 +64,7 @@ def main() -> None:
     )
     parser.add_argument("--folder", type=Path, required=True, help="for stacks and runs, 0.3 GB a seed")
     parser.add_argument("--range", dest="wanted", choices=list(RANGES), default="short")
+    parser.add_argument("--sizes", type=int, nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--images", type=int, default=16_000, help="seen by every network, repeats counted")
@@ -76,7 +77,7 @@ def main() -> None:
     wanted = RANGES[options.wanted]
     for seed in options.seeds:
         for kind in options.kinds:
-            for size in SIZES:
+            for size in options.sizes:
                 named = (kind, wanted.recipe, size, seed)
                 if any((r["case"], r["range"], r["stacks"], r["seed"]) == named for r in rows):
                     continue
