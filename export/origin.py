@@ -83,6 +83,7 @@ def ancestor_records(run: Run) -> tuple[AncestorRecord, ...]:
             recipe=ancestor.recipe,
             architecture=ancestor.network,
             fingerprint=ancestor.fingerprint,
+            earlier=ancestor.earlier,
             specimens=len(ancestor.trained),
             seed=ancestor.seed,
             weights_sha256=ancestor.weights_sha256,

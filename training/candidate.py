@@ -50,6 +50,7 @@ class Candidate:
         None where it does not say
     test : specimens that were set aside to test it; None where it does not say
     fingerprint : of the stacks that it was trained with, its test specimens included
+    fingerprints : that, and those of stacks that runs it learnt from were trained with
     cost : of one image
     facts : what it takes to make it again, for people
     """
@@ -63,6 +64,7 @@ class Candidate:
     learnt: frozenset[str] | None
     test: frozenset[str] | None
     fingerprint: str
+    fingerprints: frozenset[str]
     cost: Cost
     facts: dict[str, str]
 
@@ -97,6 +99,7 @@ def candidate_of_run(run: Run) -> Candidate:
         run.learnt,
         frozenset(run.split["test"]),
         run.fingerprint,
+        run.fingerprints,
         cost_of(run.network, run.input.height_px, run.input.width_px),
         facts,
     )
@@ -149,6 +152,7 @@ def candidate_of_bundle(bundle: Bundle, origin: Run | None = None) -> Candidate:
         origin.learnt if origin else None,
         frozenset(origin.split["test"]) if origin else None,
         card.training.fingerprint,
+        card.training.fingerprints,
         Cost(cost.multiply_adds * card.mirrors, cost.parameters),
         facts,
     )

@@ -108,6 +108,7 @@ def ensemble_of(members: Sequence[Candidate]) -> Candidate:
         frozenset().union(*learnt) if len(learnt) == len(members) else None,
         frozenset.intersection(*tests) if len(tests) == len(members) else None,
         fingerprints.pop() if len(fingerprints) == 1 else "",
+        frozenset().union(*(member.fingerprints for member in members)),
         Cost(
             sum(member.cost.multiply_adds for member in members),
             sum(member.cost.parameters for member in members),

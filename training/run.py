@@ -48,9 +48,15 @@ class Ancestor(Section):
     network: str
     seed: int
     fingerprint: str = Field(description="Of its stacks.")
+    earlier: tuple[str, ...] = Field((), description="Fingerprints of stacks of runs that it came from.")
     weights_sha256: str = Field(description="SHA-256 of its file of weights.")
     trained: tuple[str, ...] = Field(description="Specimens that it, or a run it came from, was trained on.")
     validated: tuple[str, ...] = Field(description="Specimens that only its weights were chosen by.")
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """Fingerprints of all stacks that its weights come from."""
+        return frozenset((self.fingerprint, *self.earlier))
 
 
 class RunRecord(Section):
@@ -143,6 +149,12 @@ class Run:
     def fingerprint(self) -> str:
         """SHA-256 over names, sizes and labels of all stacks."""
         return self.record.fingerprint
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """That, and those of the stacks of runs that it learnt from."""
+        ancestors = (ancestor.fingerprints for ancestor in self.record.ancestors)
+        return frozenset((self.fingerprint,)).union(*ancestors)
 
     @property
     def answering(self) -> nn.Module:

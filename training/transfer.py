@@ -52,7 +52,7 @@ def fine_tuning(parent: Recipe, folder: Path) -> Recipe:
             "epoch_samples": max(parent.batch, parent.epoch_samples // _SMALLER),
             "max_minutes": None if minutes is None else minutes / _SMALLER,
             "ema_decay": None if parent.ema_decay is None else parent.ema_decay**_SMALLER,
-            "split": parent.split.model_copy(update={"validation": 0.1, "test": 0.0}),
+            "split": parent.split.model_copy(update={"by": "specimen", "validation": 0.1, "test": 0.0}),
         }
     )
 
@@ -150,6 +150,7 @@ def _ancestor(run: Run, role: str) -> Ancestor:
             "network": run.recipe.network,
             "seed": run.recipe.seed,
             "fingerprint": run.fingerprint,
+            "earlier": sorted({data for old in run.record.ancestors for data in old.fingerprints}),
             "weights_sha256": hashlib.sha256((run.folder / WEIGHTS).read_bytes()).hexdigest(),
             "trained": sorted(run.trained),
             "validated": sorted(run.learnt - run.trained),

@@ -125,7 +125,7 @@ def _notes(candidates: Sequence["Candidate"], data: str, seen: bool) -> tuple[st
     for candidate in candidates:
         if candidate.learnt is not None:
             continue
-        if candidate.fingerprint == data:
+        if data in candidate.fingerprints:
             raise StackError(
                 f"bundle '{candidate.name}' was trained on these stacks, so the comparison would flatter it; "
                 "give other stacks, its run with '--origin RUN', or allow it with '--seen'"

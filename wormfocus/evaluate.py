@@ -70,7 +70,7 @@ def evaluate(
     data = fingerprint(labelled)
     if split is None:
         split = Part.test if trained and data == trained.fingerprint else Part.all
-    if loaded and not trained and not seen and data == loaded.card.training.fingerprint:
+    if loaded and not trained and not seen and data in loaded.card.training.fingerprints:
         raise StackError(
             f"bundle '{loaded.card.name}' was trained on these stacks, so figures would flatter; give other "
             "stacks, its run with '--run RUN --split test', or allow it with '--seen'"

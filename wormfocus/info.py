@@ -54,6 +54,14 @@ def _rows(bundle: "Bundle") -> list[tuple[str, str]]:
             "learnt from",
             f"{training.planes} planes of {training.specimens} specimens, recipe '{training.recipe}'",
         ),
+        *(
+            (
+                "fine-tuned" if ancestor.role == "weights" else "taught",
+                f"{'from' if ancestor.role == 'weights' else 'by'} a run of recipe '{ancestor.recipe}', "
+                f"{ancestor.architecture}, that had learnt from {ancestor.specimens} specimens",
+            )
+            for ancestor in training.ancestors
+        ),
     ]
     if "mae_um" in figures:
         rows.append(

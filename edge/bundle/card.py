@@ -112,6 +112,7 @@ class AncestorRecord(CardPart):
     recipe: str
     architecture: str
     fingerprint: str = Field(description="SHA-256 over names, sizes and labels of its stacks.")
+    earlier: tuple[str, ...] = Field((), description="The same of stacks of runs that it came from.")
     specimens: Count = Field(description="Number of specimens that it, or runs it came from, learnt from.")
     seed: int
     weights_sha256: Sha256
@@ -131,6 +132,12 @@ class TrainingRecord(CardPart):
     max_minutes: Positive | None = Field(None, description="Time limit that the schedule followed.")
     ancestors: tuple[AncestorRecord, ...] = Field((), description="Runs fine-tuned from, or taught by.")
     frozen_layers: Count = Field(0, description="First layers that are those of the run fine-tuned from.")
+
+    @property
+    def fingerprints(self) -> frozenset[str]:
+        """Fingerprints of its own stacks and of its ancestors'."""
+        theirs = (data for old in self.ancestors for data in (old.fingerprint, *old.earlier))
+        return frozenset((self.fingerprint, *theirs))
 
 
 class Parity(CardPart):

@@ -50,7 +50,7 @@ def candidate(name, shift, **more):
     judge = Judge(SPEC, lambda views: (views.mean(axis=(1, 2, 3)) + shift, np.full(len(views), 2.0)))
     found = Candidate(
         name, "run", "net", judge, Scale(5.0, 220.0), "rig", frozenset({name}), frozenset({"t", f"t{name}"}),
-        "print", Cost(10, 3), {},
+        "print", frozenset({"print", name}), Cost(10, 3), {},
     )  # fmt: skip
     return replace(found, **more)
 
@@ -66,6 +66,7 @@ def test_an_ensemble_is_judged_as_one():
     # What any has learnt from is known, and only what all left aside is a test.
     assert whole.learnt == {"a", "b"}
     assert whole.test == {"t"}
+    assert (whole.fingerprint, whole.fingerprints) == ("print", {"print", "a", "b"})
     assert ensemble_of([members[0], candidate("b", 0, learnt=None)]).learnt is None
 
 

@@ -79,6 +79,7 @@ def test_a_run_remembers_what_it_was_fine_tuned_from(parent, new_stacks, tmp_pat
     child = train(tuned(run), [new_stacks], tmp_path / "b", cache=cache, tell=quiet)
     assert child.learnt == run.learnt
     assert child.trained >= set(parent.split["train"])
+    assert child.fingerprints == {parent.fingerprint, run.fingerprint}
     assert child.recipe.name == "tiny_fine_tuned"
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from calibration.stack import read_stack
-from edge.bundle import Predictor, load_bundle
+from edge.bundle import AncestorRecord, Predictor, load_bundle, write_bundle
 from training.run import load_run
 from wormfocus.command import main
 
@@ -108,6 +108,33 @@ def test_a_bundle_is_judged_by_the_code_of_the_rig(stacks, bundle, tmp_path, cap
         for plane, position_um in zip(stack.images[:, 10:26, 6:30], stack.positions_um, strict=True):
             errors.append(abs(predictor.predict(plane).offset_um - (50 - position_um)))
     assert json.loads(figures.read_text())["mae_um"] == pytest.approx(np.mean(errors), rel=1e-6)
+
+
+def test_a_bundle_is_not_judged_on_what_it_was_fine_tuned_from(stacks, bundle, tmp_path, capsys):
+    made = load_bundle(bundle)
+    training = made.card.training
+    ancestor = AncestorRecord(
+        role="weights",
+        recipe="first",
+        architecture="resnet18",
+        fingerprint="5" * 64,
+        earlier=(training.fingerprint,),
+        specimens=8,
+        seed=0,
+        weights_sha256="a" * 64,
+    )
+    tuned = training.model_copy(update={"fingerprint": "6" * 64, "ancestors": (ancestor,)})
+    path = tmp_path / "tuned.tflite"
+    write_bundle(path, made.flatbuffer, made.card.model_copy(update={"training": tuned, "name": "tuned"}))
+    assert main(["evaluate", "--bundle", str(path), "--stacks", str(stacks)]) == 2
+    assert "bundle 'tuned' was trained on these stacks" in capsys.readouterr().err
+    plain = training.model_copy(update={"fingerprint": "6" * 64})
+    other = tmp_path / "plain.tflite"
+    write_bundle(other, made.flatbuffer, made.card.model_copy(update={"training": plain, "name": "plain"}))
+    assert main(["compare", str(other), str(path), "--stacks", str(stacks)]) == 2
+    assert "bundle 'tuned' was trained on these stacks" in capsys.readouterr().err
+    assert main(["info", str(path)]) == 0
+    assert "from a run of recipe 'first', resnet18, that had learnt from 8" in capsys.readouterr().out
 
 
 def test_nothing_to_judge_is_told(stacks, capsys):
