@@ -20,7 +20,6 @@ from lightning.pytorch.callbacks import (
 )
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
-from torch import nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from edge.bundle import Normalisation
@@ -159,14 +158,8 @@ def train(
         f"{len(split['validation'])} to validate, {len(split['test'])} to test"
     )
     over = record.finished or _is_over(record.recipe, out)
-    if not over:
-        pl.seed_everything(recipe.seed, verbose=False)
-        network = build(recipe, start=parent is None)
-        if parent is not None:
-            network.load_state_dict(parent.network.state_dict())
-        teacher = Teacher(teachers) if teachers else None
-        if not _fit(network, teacher, record, data, rows, out, bar, tell, stop_after_epochs):
-            return None
+    if not over and not _fit(record, parent, teachers, data, rows, out, bar, tell, stop_after_epochs):
+        return None
     return finish(record, data, rows, out, tell)
 
 
@@ -216,9 +209,9 @@ def _is_over(recipe: Recipe, out: Path) -> bool:
 
 
 def _fit(
-    network: nn.Module,
-    teacher: Teacher | None,
     record: RunRecord,
+    parent: Run | None,
+    teachers: Sequence[Run],
     data: Prepared,
     rows: dict[str, NDArray[np.int64]],
     out: Path,
@@ -229,6 +222,10 @@ def _fit(
     """Run the epochs that remain; return whether the run is over."""
     recipe = record.recipe
     epochs, steps = _epochs_and_steps(recipe)
+    pl.seed_everything(recipe.seed, verbose=False)
+    network = build(recipe, start=parent is None)
+    if parent is not None:
+        network.load_state_dict(parent.network.state_dict())
     task = FocusTask(
         network,
         recipe,
@@ -236,7 +233,7 @@ def _fit(
         steps,
         record.um_per_step,
         record.optics.dof_um,
-        teacher=teacher,
+        teacher=Teacher(teachers) if teachers else None,
     )
     best = ModelCheckpoint(out, Path(BEST).stem, monitor="val_mae_um", enable_version_counter=False)
     last = ModelCheckpoint(out, Path(LAST).stem, enable_version_counter=False)
