@@ -168,7 +168,9 @@ def main() -> None:
     new_days = tuple(DAYS[-1] + 1 + number for number in range(options.new_days))
     for seed in options.seeds:
         recorder = Recorder(wanted, seed, options.planes, options.folder / "stacks")
-        for case in cases(recorder, options.images, new_days, options.folder):
+        asked = cases(recorder, options.images, new_days, options.folder)
+        place = {(case.name, case.test): number for number, case in enumerate(asked)}
+        for case in asked:
             named = {"case": case.name, "test": case.test, "range": wanted.recipe, "seed": seed}
             if any({key: row[key] for key in named} == named for row in rows):
                 continue
@@ -176,6 +178,7 @@ def main() -> None:
             tests = [recorder.test(day, later=case.later) for day in case.days]
             rows.append({**named, **judged(run, tests)})
             print_rows([{key: value for key, value in rows[-1].items() if key != "by_day"}])
+            rows.sort(key=lambda row: (row["seed"], place.get((row["case"], row["test"]), len(place))))
             if options.json is not None:
                 write_report(
                     options.json, rows, network=NETWORK, input_px=96, paper_4=PAPER, summary=summary(rows)
