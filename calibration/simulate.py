@@ -18,13 +18,13 @@ from hw.config import RigConfig
 from hw.errors import ConfigError, StackError
 from hw.simulation.rig import sample_of, simulation_section, worm_section
 from hw.simulation.sample import Sample
-from hw.simulation.scene import Region, Scene
+from hw.simulation.scene import Scene
 from hw.whole_file import write_whole
 
 __all__ = ["SimulatedStack", "StackPlan", "rig_sha256", "simulate_stack", "simulate_stacks"]
 
 TRACKING_ERROR_UM = 25.0
-"""How far the window's middle strays from the worm's, um RMS along x and along y."""
+"""How far the picture's middle strays from the worm's, um RMS along x and along y."""
 
 AXIS_SPREAD_UM = 1000.0
 """Focus lies between plus and minus this on the axis, um, so that a position tells nothing."""
@@ -73,21 +73,17 @@ def simulate_stack(rig: RigConfig, plan: StackPlan, seed: int) -> tuple[ZStack, 
         return _sample_stack(rig, plan, sample, seed)
     simulation = worm_section(rig)
     rng = np.random.default_rng([seed, 1])
-    extent = (rig.camera.width_px, rig.camera.height_px)
+    camera = rig.camera
+    width, height = camera.width_px, camera.height_px
     if plan.window_um is not None:
-        side = round(plan.window_um / rig.optics.um_per_px)
-        extent = (side * 2, side * 2)
-    scene = Scene(rig, simulation, seed, extent)
+        width = height = round(plan.window_um / rig.optics.um_per_px)
+    # The worm is followed, in full frames too; it crawls away from the middle of the scene, so more is drawn.
+    scene = Scene(rig, simulation, seed, (2 * width, 2 * height))
     grid_px = scene.grid_px
     t = float(rng.uniform(0, 5))
-    if plan.window_um is None:
-        view = Region(
-            -(extent[0] // grid_px // 2), -(extent[1] // grid_px // 2), *(n // grid_px for n in extent)
-        )
-    else:
-        side = round(plan.window_um / (rig.optics.um_per_px * grid_px))
-        error = rng.normal(0, TRACKING_ERROR_UM, 2)
-        view = scene.centred_region(t, (side, side), (float(error[0]), float(error[1])))
+    error = rng.normal(0, TRACKING_ERROR_UM, 2)
+    size = (round(width / grid_px), round(height / grid_px))
+    view = scene.centred_region(t, size, (float(error[0]), float(error[1])))
     outer = view.grown(scene.blur_margin(plan.range_um + rig.optics.dof_um))
     inner = view.inside(outer)
     wave = scene.lens.exit_wave(scene.slices(outer, t))
