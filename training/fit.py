@@ -104,6 +104,7 @@ def train(
         margin_px=recipe.jitter_px,
         full=recipe.views.full > 0,
         progress=_told_progress(tell),
+        waiting=lambda: tell("another program decodes into the same folder: waiting for it"),
     )
     split = split_specimens(data.specimens, recipe.split, group_specimens(labelled, recipe.split))
     everything = {part: rows_of(data.specimens, data.specimen, names) for part, names in split.items()}

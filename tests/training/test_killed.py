@@ -50,7 +50,8 @@ def tensors(content: object, name: str = "") -> dict[str, torch.Tensor]:
 
 def rows(run: Path) -> list[dict[str, str]]:
     with (run / "metrics.csv").open(newline="") as file:
-        return [{key: value for key, value in row.items() if key != "minutes"} for row in csv.DictReader(file)]
+        found = list(csv.DictReader(file))
+    return [{key: value for key, value in row.items() if key != "minutes"} for row in found]
 
 
 @pytest.fixture(scope="module")
