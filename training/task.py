@@ -81,6 +81,10 @@ class FocusTask(pl.LightningModule):
         """Start the watch."""
         self._started_s = self._clock.now()
 
+    def on_train_start(self) -> None:
+        """Let the recipe's weight decay count: a population goes on from others' checkpoints."""
+        self.trainer.optimizers[0].param_groups[0]["weight_decay"] = self.recipe.weight_decay
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Set the learning rate and the random state (dropout, stochastic depth) of this step.
 
