@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edge.bundle import Normalisation
 from hw.config import load_rig
 from hw.errors import ConfigError
+from training.ahead import Ahead
 from training.batches import FixedBatches, ShuffledBatches
 from training.checkpoint import BEST, LAST, WholeCheckpoints, read_checkpoint
 from training.epoch_log import EpochLog
@@ -154,7 +155,7 @@ class _Data(pl.LightningDataModule):
     def train_dataloader(self) -> Iterable[Any]:
         recipe = self._recipe
         epoch = self.trainer.current_epoch if self.trainer else 0
-        return ShuffledBatches(
+        batches = ShuffledBatches(
             self._data,
             self._rows["train"],
             recipe.batch,
@@ -165,6 +166,7 @@ class _Data(pl.LightningDataModule):
             recipe.orientations,
             recipe.rotation_deg,
         )
+        return Ahead(batches)
 
     def val_dataloader(self) -> Iterable[Any]:
         rows = _evenly(self._rows["validation"], self._recipe.validation_samples)
