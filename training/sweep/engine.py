@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -212,7 +213,10 @@ def _run(
             verbose=0,
         ),
     )
-    tuner.fit()
+    with warnings.catch_warnings():
+        # Ray's advice to whoever writes programs with it.
+        warnings.simplefilter("ignore")
+        tuner.fit()
     return failed
 
 

@@ -133,7 +133,7 @@ def _check_population(plan: Plan, space: Space, asked: Asked) -> None:
     for key in space.keys:
         if key not in _WHILE_TRAINING:
             raise ConfigError(
-                f"'{key}': cannot change in the middle of a run, as a population's values do; vary only "
+                f"'{key}': cannot change in mid-run, as a population's values do; vary only "
                 f"{', '.join(_WHILE_TRAINING)}, or use --method random"
             )
         if _value(plan.recipe, key) is None:
