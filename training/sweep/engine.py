@@ -174,7 +174,7 @@ def _run(
 
     failed: dict[int, str] = {}
 
-    class Told(tune.Callback):  # type: ignore[misc, name-defined]
+    class Told(tune.Callback):
         """Tells of each run that ends, and remembers why one failed."""
 
         ended = 0
