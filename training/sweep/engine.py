@@ -5,6 +5,7 @@ Ray is imported here only, inside functions: everything else of a sweep is done 
 
 import os
 import random
+import secrets
 import shutil
 import tempfile
 import warnings
@@ -235,6 +236,10 @@ def _ray(plan: Plan, machines: Machines) -> Iterator[tuple[Any, Path]]:
         "RAY_worker_niceness": "0",
         "TUNE_WARN_EXCESSIVE_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "0",
     }
+    if machines.address is None:
+        # Ray asks every process for a token; without one of ours it would leave a file of its own at home.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     import ray
     from ray import tune
 
@@ -250,8 +255,8 @@ def _ray(plan: Plan, machines: Machines) -> Iterator[tuple[Any, Path]]:
             except (ConnectionError, ValueError, RuntimeError) as error:
                 why = str(error).splitlines()[0]
                 raise ConfigError(
-                    f"--address {machines.address}: no Ray cluster answers there ({why}); start one with "
-                    "'ray start --head', or leave --address out for this machine alone"
+                    f"--address {machines.address}: no Ray cluster answers ({why}); start one with 'ray start "
+                    "--head', set RAY_AUTH_MODE=token if it asks for a token, or leave --address out"
                 ) from error
         else:
             folder = storage
