@@ -1,5 +1,6 @@
 """`wormfocus sweep`: many runs of a recipe with other values, on this machine or a cluster."""
 
+import importlib.util
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -56,8 +57,9 @@ def sweep(
 
     Runs are compared by their mean error on the validation specimens.
     """
-    # Before anything that takes time: without it there is no sweep.
-    import ray  # noqa: F401
+    # Before anything that takes time: without it there is no sweep. It is imported later, with its settings.
+    if importlib.util.find_spec("ray") is None:
+        raise ModuleNotFoundError("no module named 'ray'", name="ray")
 
     from training.recipe import load_recipe
     from training.sweep.engine import Machines

@@ -24,6 +24,7 @@ from training.sweep.trial import (
     Plan,
     begin,
     epochs_done,
+    is_finished,
     last_mae_um,
     snapshot,
     take_over,
@@ -64,7 +65,7 @@ def search(plan: Plan, trials: Mapping[int, Changes], machines: Machines, tell: 
     trials : values of each run, by number
     """
     with _ray(plan, machines) as (tune, storage):
-        return _run(tune, partial(_searched, plan=plan), trials, None, machines, storage, tell)
+        return _run(tune, partial(_searched, plan=plan), trials, None, plan, machines, storage, tell)
 
 
 def evolve(
@@ -108,7 +109,8 @@ def evolve(
             log_config=False,
             synch=True,
         )
-        return _run(tune, partial(_evolved, plan=plan), members, scheduler, machines, storage, tell)
+        trainable = partial(_evolved, plan=plan)
+        return _run(tune, trainable, members, scheduler, plan, machines, storage, tell)
 
 
 def _searched(config: dict[str, Any], plan: Plan) -> None:
@@ -166,6 +168,7 @@ def _run(
     trainable: Callable[[dict[str, Any]], None],
     trials: Mapping[int, Changes],
     scheduler: Any,
+    plan: Plan,
     machines: Machines,
     storage: Path,
     tell: Tell,
@@ -181,7 +184,8 @@ def _run(
         ended = 0
 
         def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-            self._tell(trial, "done")
+            # A population is stopped when one of it fails.
+            self._tell(trial, "done" if is_finished(plan, _number(trial)) else "stopped")
 
         def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
             why = _why(trial.error_file)
@@ -224,12 +228,12 @@ def _run(
 @contextmanager
 def _ray(plan: Plan, machines: Machines) -> Iterator[tuple[Any, Path]]:
     """Start Ray, or join a cluster; yields `ray.tune` and a folder for its own files, gone afterwards."""
-    # Before the first import: no reports to Ray's makers, no loggers and folders of its own making, relative
+    # Before the first import, when Ray reads them: no reports to Ray's makers, no loggers and folders of its own making, relative
     # paths as they were, and Ctrl-C as everywhere else.
     os.environ |= {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
         "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
         "TUNE_DISABLE_SIGINT_HANDLER": "1",
         "RAY_AIR_NEW_OUTPUT": "0",
@@ -255,8 +259,8 @@ def _ray(plan: Plan, machines: Machines) -> Iterator[tuple[Any, Path]]:
             except (ConnectionError, ValueError, RuntimeError) as error:
                 why = str(error).splitlines()[0]
                 raise ConfigError(
-                    f"--address {machines.address}: no Ray cluster answers ({why}); start one with 'ray start "
-                    "--head', set RAY_AUTH_MODE=token if it asks for a token, or leave --address out"
+                    f"--address {machines.address}: no Ray cluster answers ({why}); start one with "
+                    "'ray start --head', set RAY_AUTH_MODE=token if it wants one, or leave --address out"
                 ) from error
         else:
             folder = storage

@@ -11,7 +11,7 @@ import yaml
 
 from hw.whole_file import write_whole
 from training.recipe import Recipe
-from training.sweep.trial import Plan, current_changes, lineage
+from training.sweep.trial import Plan, current_changes, is_finished, lineage
 
 __all__ = ["Rows", "best_of", "rows_of_sweep", "table", "write_recipe", "write_table"]
 
@@ -22,7 +22,7 @@ _FIGURES = ("mae_um", "mae_steps", "median_um", "sign_error_rate")
 
 def rows_of_sweep(plan: Plan, numbers: Sequence[int], keys: list[str], failed: Mapping[int, str]) -> Rows:
     """Return a row for each run, best first: number, folder, values, figures on validation."""
-    from training.run import WEIGHTS, effort
+    from training.run import effort
 
     rows: Rows = []
     for number in numbers:
@@ -31,7 +31,7 @@ def rows_of_sweep(plan: Plan, numbers: Sequence[int], keys: list[str], failed: M
             "trial": number,
             "folder": str(folder),
             "values": current_changes(folder, keys),
-            "finished": (folder / WEIGHTS).is_file(),
+            "finished": is_finished(plan, number),
             "failed": failed.get(number),
         }
         if row["finished"]:

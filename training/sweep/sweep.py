@@ -14,7 +14,7 @@ from training.recipe import Recipe
 from training.sweep.engine import Machines, evolve, search
 from training.sweep.result import Rows, best_of, rows_of_sweep, table, write_recipe, write_table
 from training.sweep.space import Space
-from training.sweep.trial import Plan, current_changes, mend
+from training.sweep.trial import Plan, current_changes, is_finished, mend
 
 __all__ = ["Asked", "run_sweep"]
 
@@ -97,9 +97,11 @@ def run_sweep(
             for number in trials:
                 mend(plan, number)
             _decode_once(plan, space, tell)
-            left = {number: values for number, values in trials.items() if not _is_finished(plan, number)}
+            left = {number: values for number, values in trials.items() if not is_finished(plan, number)}
             tell(f"{len(trials)} runs, {len(left)} to train: {plan.out}")
             failed = _trained(plan, space, asked, left, machines or Machines(), tell) if left else {}
+            for number in trials:
+                mend(plan, number)
             rows = rows_of_sweep(plan, list(trials), space.keys, failed)
             write_table(plan.out / "results.csv", rows, space.keys)
             for line in table(rows):
@@ -209,13 +211,6 @@ def _decode_once(plan: Plan, space: Space, tell: Tell) -> None:
         full=recipe.views.full > 0,
         progress=lambda done, total: tell(f"decoded {done} of {total} stacks") if done == total else None,
     )
-
-
-def _is_finished(plan: Plan, number: int) -> bool:
-    from training.run import RECORD, WEIGHTS, read_record
-
-    folder = plan.folder(number)
-    return (folder / WEIGHTS).is_file() and (folder / RECORD).is_file() and read_record(folder).finished
 
 
 def _trained(

@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ __all__ = [
     "begin",
     "current_changes",
     "epochs_done",
+    "is_finished",
     "last_mae_um",
     "lineage",
     "mend",
@@ -103,6 +105,14 @@ def train_on(plan: Plan, number: int, changes: Changes, epochs: int | None = Non
     return run is not None
 
 
+def is_finished(plan: Plan, number: int) -> bool:
+    """Return whether a run is over and has its weights."""
+    from training.run import RECORD, WEIGHTS, read_record
+
+    folder = plan.folder(number)
+    return (folder / WEIGHTS).is_file() and (folder / RECORD).is_file() and read_record(folder).finished
+
+
 def epochs_done(run: Path) -> int:
     """Return the number of epochs that a run's last checkpoint has behind it."""
     from training.checkpoint import LAST, read_checkpoint
@@ -143,9 +153,8 @@ def current_changes(run: Path, keys: list[str]) -> dict[str, Any] | None:
 @contextmanager
 def snapshot(plan: Plan, number: int) -> Iterator[Path]:
     """Copy the state of a run that rests, for another to take over; gone when the block is left."""
-    folder = plan.out / "trials" / f".{number:03d}.snapshot"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    # Of another name each time: Ray may end a process before the block is left.
+    folder = Path(tempfile.mkdtemp(prefix=f".{number:03d}.snapshot.", dir=plan.out / "trials"))
     try:
         for name in _STATE:
             if (plan.folder(number) / name).exists():
@@ -185,12 +194,12 @@ def take_over(plan: Plan, number: int, state: Path, changes: Changes) -> None:
 
 
 def mend(plan: Plan, number: int) -> None:
-    """Undo what a kill in the middle of `take_over` left."""
+    """Undo what a kill in the middle of `take_over` left, and remove snapshots that were left behind."""
     home = plan.folder(number)
     old = home.with_name(f".{home.name}.old")
     if old.is_dir() and not home.exists():
         old.rename(home)
-    for left in (old, home.with_name(f".{home.name}.new"), home.with_name(f".{home.name}.snapshot")):
+    for left in (old, home.with_name(f".{home.name}.new"), *home.parent.glob(f".{home.name}.snapshot.*")):
         shutil.rmtree(left, ignore_errors=True)
 
 

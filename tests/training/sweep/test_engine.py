@@ -74,4 +74,5 @@ def test_a_population_takes_over_the_weights_of_its_best_and_leaves_nothing_else
     assert {path.name for path in (tmp_path / "sweep").iterdir()} == {
         *(".lock", "sweep.json", "trials", "results.csv", "best.yaml")
     }
+    assert sorted(path.name for path in (tmp_path / "sweep" / "trials").iterdir()) == ["000", "001"]
     assert [path.name for path in home.iterdir() if "ray" in path.name] == []
