@@ -228,8 +228,8 @@ def _run(
 @contextmanager
 def _ray(plan: Plan, machines: Machines) -> Iterator[tuple[Any, Path]]:
     """Start Ray, or join a cluster; yields `ray.tune` and a folder for its own files, gone afterwards."""
-    # Before the first import, when Ray reads them: no reports to Ray's makers, no loggers and folders of its own making, relative
-    # paths as they were, and Ctrl-C as everywhere else.
+    # Ray reads these when it is imported: no reports to its makers, no loggers and folders of its own making,
+    # relative paths as they were, and Ctrl-C as everywhere else.
     os.environ |= {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_CHDIR_TO_TRIAL_DIR": "0",
