@@ -135,12 +135,13 @@ def last_mae_um(run: Path) -> float:
 
 
 def current_changes(run: Path, keys: list[str]) -> dict[str, Any] | None:
-    """Return the values that a run goes on with; None before it has begun."""
-    from training.run import RECORD, read_record
+    """Return the values that a run goes on with; None before it began, and where its record is damaged."""
+    from training.run import read_record
 
-    if not (run / RECORD).is_file():
+    try:
+        data = read_record(run).recipe.model_dump()
+    except ConfigError:
         return None
-    data = read_record(run).recipe.model_dump()
     found = {}
     for key in keys:
         value: Any = data
