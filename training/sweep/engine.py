@@ -250,7 +250,7 @@ def _ray(plan: Plan, machines: Machines) -> Iterator[tuple[Any, Path]]:
     storage = plan.out / "ray"
     shutil.rmtree(storage, ignore_errors=True)
     storage.mkdir(parents=True)
-    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "CRITICAL"}
     scratch = None
     try:
         if machines.address is not None:

@@ -1,4 +1,4 @@
-"""A population of two by Ray itself, as a user starts it. It takes 20 s of two cores and 2 GB of memory."""
+"""A population of two by Ray itself, as a user starts it: some 50 s of processor time and 2 GB of memory."""
 
 import csv
 import json
