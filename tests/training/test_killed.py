@@ -12,10 +12,10 @@ import torch
 from training.checkpoint import LAST, read_checkpoint
 
 CHILD = Path(__file__).with_name("killed_run.py")
-# Ten steps to an epoch. Of files: the record, then in each epoch two logs, the best checkpoint where it is
-# the best, and the last.
+# Ten steps to an epoch: in the third. Of files there are the record, then in each epoch two logs and the
+# checkpoints: in the first of these, when the logs have an epoch that no checkpoint has.
 IN_MID_EPOCH = ("step", 26)
-WHILE_SAVING = ("save", 6)
+WHILE_SAVING = ("save", 4)
 
 
 def sitting(stacks: Path, cache: Path, run: Path, *how: object) -> int:
@@ -66,6 +66,8 @@ def test_a_run_killed_twice_ends_with_the_weights_of_one_left_alone(stacks, alon
     for how in (IN_MID_EPOCH, WHILE_SAVING):
         assert sitting(stacks, cache, run, *how) == -signal.SIGKILL
         assert not (run / "best.pt").exists()
+        assert read_checkpoint(run / LAST)["global_step"] == 20
+    assert len(rows(run)) == 3
     assert sitting(stacks, cache, run) == 0
 
     ours, theirs = (torch.load(each / "best.pt", weights_only=True) for each in (run, alone))
