@@ -112,6 +112,10 @@ def cases() -> list[Case]:
     for number, (what, more, parts, images) in enumerate(_STEPS):
         changes = {**changes, **more}
         found.append(Case(f"ours_{number}", "focusnet_small", f"ours: + {what}", changes, parts, images))
+    *_, (_, _, parts, images) = _STEPS
+    found.append(
+        Case("ours_tiny", "focusnet_tiny", "ours: the same, smaller network", changes, parts, images)
+    )
     return found
 
 
@@ -194,14 +198,14 @@ def figures(runs: dict[str, Run], test: Path, seed: int) -> tuple[list[Row], dic
         case = known[name]
         candidate = candidate_of_run(run)
         field_um = SIDE_PX * UM_PER_PX
-        fields_um = [field_um * px / 500 for px in FIELDS_PX] if case.network != "focusnet_small" else []
+        fields_um = [field_um * px / 500 for px in FIELDS_PX] if case.name.startswith("paper") else []
         row = {**_row(candidate, case.recipe, seed), "case": name, "images_seen": run.record.images_seen}
         frames, judged[name] = _judge(candidate, row, stacks, "full" in _shown(run), fields_um)
     last = runs["ours_6"]
     mirrored = replace(candidate_of_run(last), judge=_mirrored(last))
-    row = {**_row(mirrored, "ours: + mean of two mirror images", seed), "case": "ours_7"}
+    row = {**_row(mirrored, "ours: + mean of two mirror images", seed), "case": "ours_6_mirrored"}
     row |= {"multiply_adds": 2 * row["multiply_adds"], "images_seen": last.record.images_seen}
-    frames, judged["ours_7"] = _judge(mirrored, row, stacks, False, [])
+    frames, judged["ours_6_mirrored"] = _judge(mirrored, row, stacks, False, [])
     bundle = candidate_of_bundle(load_bundle("default"))
     row = {**_row(bundle, "ours: the shipped bundle, int8", seed), "case": "default"}
     _, judged["default"] = _judge(bundle, row, stacks, False, [])

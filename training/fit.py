@@ -11,7 +11,6 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
-import torch
 from lightning.pytorch.callbacks import (
     EMAWeightAveraging,
     ModelCheckpoint,
@@ -25,11 +24,15 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from edge.bundle import Normalisation
 from hw.config import load_rig
 from hw.errors import ConfigError
+from training.ahead import Ahead
 from training.batches import FixedBatches, ShuffledBatches
+from training.checkpoint import BEST, LAST, WholeCheckpoints, read_checkpoint
 from training.distil import Teacher
 from training.epoch_log import EpochLog
-from training.finish import BEST, finish
+from training.finish import finish
+from training.full_disk import telling_of_full_disk
 from training.heads import build
+from training.held import held
 from training.labelled import collect, fingerprint
 from training.prepared import VIEWS, Prepared, prepare
 from training.recipe import Recipe
@@ -48,8 +51,6 @@ from training.task import FocusTask
 from training.transfer import ancestors_of, check_unseen, parent_of, teachers_of
 
 __all__ = ["train"]
-
-LAST = "last.ckpt"
 
 Tell = Callable[[str], None]
 
@@ -97,10 +98,11 @@ def train(
     Raises
     ------
     ConfigError
-        The folder holds a run of another recipe or other data, or the runs that the recipe learns from are
-        not to be had, do not fit, or have learnt from specimens that are to be validated or tested with.
+        The folder holds a run of another recipe or other data, or its disk is full; or the runs that the
+        recipe learns from are not to be had, do not fit, or have learnt from specimens that are to be
+        validated or tested with.
     StackError
-        The stacks cannot be used.
+        The stacks cannot be used, or another program trains in this folder.
     """
     rig = load_rig(recipe.rig)
     labelled = collect(stacks, tell)
@@ -121,6 +123,7 @@ def train(
         margin_px=recipe.jitter_px,
         full=recipe.views.full > 0,
         progress=_told_progress(tell),
+        waiting=lambda: tell("another program decodes into the same folder: waiting for it"),
     )
     split = split_specimens(data.specimens, recipe.split, group_specimens(labelled, recipe.split))
     everything = {part: rows_of(data.specimens, data.specimen, names) for part, names in split.items()}
@@ -151,16 +154,20 @@ def train(
         versions=package_versions(),
         ancestors=ancestors,
     )
-    out.mkdir(parents=True, exist_ok=True)
-    write_record(out, record)
     tell(
         f"{recipe.network}: {len(split['train'])} specimens to learn from ({len(rows['train'])} images), "
         f"{len(split['validation'])} to validate, {len(split['test'])} to test"
     )
-    over = record.finished or _is_over(record.recipe, out)
-    if not over and not _fit(record, parent, teachers, data, rows, out, bar, tell, stop_after_epochs):
-        return None
-    return finish(record, data, rows, out, tell)
+    with telling_of_full_disk(out):
+        out.mkdir(parents=True, exist_ok=True)
+        with held(out):
+            write_record(out, record)
+            steps, over = _done(record.recipe, out)
+            over = over or record.finished
+            over = over or _fit(
+                record, parent, teachers, data, rows, out, steps, bar, tell, stop_after_epochs
+            )
+            return finish(record, data, rows, out, tell) if over else None
 
 
 class _Data(pl.LightningDataModule):
@@ -173,7 +180,7 @@ class _Data(pl.LightningDataModule):
     def train_dataloader(self) -> Iterable[Any]:
         recipe = self._recipe
         epoch = self.trainer.current_epoch if self.trainer else 0
-        return ShuffledBatches(
+        batches = ShuffledBatches(
             self._data,
             self._rows["train"],
             recipe.batch,
@@ -184,6 +191,7 @@ class _Data(pl.LightningDataModule):
             recipe.orientations,
             recipe.rotation_deg,
         )
+        return Ahead(batches)
 
     def val_dataloader(self) -> Iterable[Any]:
         rows = _evenly(self._rows["validation"], self._recipe.validation_samples)
@@ -195,17 +203,18 @@ def _epochs_and_steps(recipe: Recipe) -> tuple[int, int]:
     return epochs, epochs * (recipe.epoch_samples // recipe.batch)
 
 
-def _is_over(recipe: Recipe, out: Path) -> bool:
-    """Return whether the last checkpoint has all steps or all the time behind it.
+def _done(recipe: Recipe, out: Path) -> tuple[int, bool]:
+    """Return the steps of the last checkpoint, and whether it has all of them or all the time behind it.
 
     A run that was killed while it was being finished is only finished again: Lightning would train one more
     batch before it noticed.
     """
     if not (out / LAST).is_file():
-        return False
-    state = torch.load(out / LAST, map_location="cpu", weights_only=False)
+        return 0, False
+    state = read_checkpoint(out / LAST)
     limit_s = np.inf if recipe.max_minutes is None else 60 * recipe.max_minutes
-    return bool(state["global_step"] >= _epochs_and_steps(recipe)[1] or state["elapsed_s"] >= limit_s)
+    steps = int(state["global_step"])
+    return steps, bool(steps >= _epochs_and_steps(recipe)[1] or state["elapsed_s"] >= limit_s)
 
 
 def _fit(
@@ -215,6 +224,7 @@ def _fit(
     data: Prepared,
     rows: dict[str, NDArray[np.int64]],
     out: Path,
+    done_steps: int,
     bar: bool,
     tell: Tell,
     stop_after_epochs: int | None,
@@ -256,7 +266,11 @@ def _fit(
             accelerator="auto",
             devices=1,
             callbacks=callbacks,
-            logger=TensorBoardLogger(out, name="", version="tensorboard"),
+            # Points of steps that a kill took back are hidden once they are taken again.
+            logger=TensorBoardLogger(
+                out, name="", version="tensorboard", purge_step=done_steps if done_steps else None
+            ),
+            plugins=[WholeCheckpoints()],
             gradient_clip_val=recipe.gradient_clip,
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,

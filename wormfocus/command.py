@@ -22,6 +22,7 @@ _EXTRAS = {
     "lightning": "train",
     "scipy": "train",
     "timm": "train",
+    "ray": "sweep",
     "litert_torch": "export",
     "ai_edge_quantizer": "export",
 }
