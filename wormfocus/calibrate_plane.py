@@ -164,6 +164,7 @@ def _recorded(
     from hw.rig import open_rig
 
     base = load_rig(rig)
+    _refuse_unfit(base, fields)
     exposures_ms = exposures_ms or [base.camera.exposure_s * 1e3]
     names = {
         (exposure, n): _name(base, exposure, n, fields) for exposure in exposures_ms for n in range(fields)
@@ -197,6 +198,19 @@ def _refuse_to_replace(names: Sequence[str], stacks: int, out: Path | None) -> N
     for path in () if out is None else [out / f"{name}{STACK_SUFFIX}" for name in names]:
         if path.exists():
             raise ConfigError(f"{path}: is there already; choose another folder with --out")
+
+
+def _refuse_unfit(config: "RigConfig", fields: int) -> None:
+    """Refuse what cannot end well, before anything moves; only a simulated rig's file says what lies there."""
+    from hw.errors import ConfigError
+
+    if fields > 1 and config.stage is None:
+        raise ConfigError(f"rig '{config.name}' has no stage to go to other fields with; leave --fields out")
+    if config.simulation is not None and config.simulation.specimen != "beads":
+        raise ConfigError(
+            f"rig '{config.name}' simulates a {config.simulation.specimen}, and a reference plane is that of "
+            "control beads; name a rig with beads, such as beads_sim, or give --stacks"
+        )
 
 
 def _exposed(config: "RigConfig", exposure_ms: float) -> "RigConfig":

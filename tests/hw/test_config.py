@@ -146,7 +146,7 @@ def test_a_wrong_value_names_the_line_the_key_and_what_is_right(
             "plaec: 0.145",
             ["'simulation.worm.pharynx_bulbs.1.plaec'", "did you mean 'place'?"],
         ),
-        # The family's name, worm, is that of a section too; misspelt keys of the others are known all the same.
+        # The family's name, worm, is that of a section too, which must not hide the others.
         (
             "spherical_waves: [0.1, 0.5]",
             "sphericalwaves: [0.1, 0.5]",
