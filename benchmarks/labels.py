@@ -11,7 +11,7 @@ out. Stacks are kept in a folder: a run that was cut short goes on.
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -19,7 +19,14 @@ from typing import Literal
 import cv2
 import numpy as np
 from methods.report import Row, print_rows, write_report
-from methods.worm_stacks import WormStack, out_of_range, tilted, tilted_focus, worm_stack
+from methods.worm_stacks import (
+    WormStack,
+    crowded_seeds,
+    out_of_range,
+    tilted,
+    tilted_focus,
+    worm_stack,
+)
 from numpy.typing import NDArray
 
 from calibration.examine import Plan, examine
@@ -47,6 +54,7 @@ class Other:
     ----------
     planes : of `wormfocus simulate`
     measure, criterion : of the labels; the criterion is that of all measures of contrast
+    linear : as of `Plan`, for stacks that say nothing of their camera
     own_zero : the measure's focus is at a distance from the rig's true focus that belongs to the rig, such as
         that of a beam from the imaging camera's, so that bias is no error
     """
@@ -54,6 +62,7 @@ class Other:
     planes: StackPlan
     measure: str = DEFAULT_MEASURE
     criterion: Literal["max", "min"] | None = None
+    linear: bool | None = None
     own_zero: bool = False
 
 
@@ -62,8 +71,8 @@ OTHERS = {
     # contrast is least in focus.
     "slide_sim": Other(StackPlan(41, 10.0, 120.0, True)),
     "slit_laser_sim": Other(StackPlan(41, 10.0, None, True), "power_spectrum_std", own_zero=True),
-    "beads_sim": Other(StackPlan(31, 150.0, None, True), own_zero=True),
-    "yeast_sim": Other(StackPlan(31, 5.0, None, True), criterion="min"),
+    "beads_sim": Other(StackPlan(31, 150.0, None, True), linear=True, own_zero=True),
+    "yeast_sim": Other(StackPlan(31, 5.0, None, True), criterion="min", linear=True),
 }
 
 RECORDED = {
@@ -123,7 +132,10 @@ def peak_of(
 
 def verdict(stack: ZStack, truth_um: float, how: Other | None = None) -> Verdict:
     """Label a stack as `wormfocus label` does."""
-    found = examine(stack) if how is None else examine(stack, how.measure, Plan(criterion=how.criterion))
+    if how is None:
+        found = examine(stack)
+    else:
+        found = examine(stack, how.measure, Plan(criterion=how.criterion, linear=how.linear))
     if found.reason or found.peak is None:
         return Verdict(None, found.reason)
     return Verdict(found.peak.position - truth_um)
@@ -159,6 +171,7 @@ def verdicts(case: str, found: list[Verdict], rig: RigConfig, *, in_range: bool 
         "disagree",
         "does not",
         "tilted",
+        "flat",
         "uncertain",
     ):
         count = sum(word in v.reason.split(";")[0] for v in found)
@@ -167,7 +180,7 @@ def verdicts(case: str, found: list[Verdict], rig: RigConfig, *, in_range: bool 
     return row
 
 
-def rendered(rig: RigConfig, seeds: range, case: str, folder: Path) -> list[WormStack]:
+def rendered(rig: RigConfig, seeds: Sequence[int], case: str, folder: Path) -> list[WormStack]:
     """Stacks of a case, of those seeds whose worm has a true focus."""
     step_um = rig.optics.dof_um / PLANES_PER_DOF
     return [s for seed in seeds if (s := worm_stack(rig, seed, case, step_um, folder)) is not None]
@@ -198,10 +211,34 @@ def labels_of_tilted_worms(rig: RigConfig, seeds: range, folder: Path) -> Iterat
     yield from _tilted(rig, rendered(rig, seeds, "plain", folder), folder)
 
 
+def labels_of_plain_worms(rig: RigConfig, seeds: range, crowded: int, folder: Path) -> Iterator[Row]:
+    """Rows for whole labels of worms as they come, and of so many beside another worm."""
+    yield from _plain(rig, "plain", rendered(rig, seeds, "plain", folder), folder)
+    if crowded:
+        beside = crowded_seeds(rig, seeds.stop, crowded)
+        yield from _plain(rig, "beside another worm", rendered(rig, beside, "plain", folder), folder)
+
+
+def _plain(rig: RigConfig, what: str, specimens: list[WormStack], folder: Path) -> Iterator[Row]:
+    """Against true focus, that of the whole worm; and against that of what the window shows of it."""
+    found = [verdict(s.stack, 0.0) for s in specimens]
+    case = f"{rig.name}, labels, {what}"
+    yield verdicts(case, found, rig) | {"cut_off_by_the_window": sum(s.cut_off for s in specimens)}
+    step_um = rig.optics.dof_um / PLANES_PER_DOF
+    shown = []
+    for specimen, label in zip(specimens, found, strict=True):
+        seed = int(specimen.stack.notes["seed"])
+        focus = tilted_focus(rig, seed, step_um, (0,), folder)[0]
+        if not np.isnan(focus):
+            error = None if label.error_um is None else label.error_um - focus
+            shown.append(replace(label, error_um=error))
+    yield verdicts(f"{case}, against the noise-free curve of what the window shows", shown, rig)
+
+
 def labels_of_worms(rig: RigConfig, seeds: range, dusty: int, folder: Path) -> Iterator[Row]:
     """Rows for whole labels of simulated worms, in trouble and not."""
     plain = rendered(rig, seeds, "plain", folder)
-    yield verdicts(f"{rig.name}, labels, plain", [verdict(s.stack, 0.0) for s in plain], rig)
+    yield from _plain(rig, "plain", plain, folder)
     yield from _tilted(rig, plain, folder)
     yield _out_of_range(rig, plain)
     for case in ("dusty", "dust below"):
@@ -317,6 +354,10 @@ def main() -> None:
         "--labels-only", action="store_true", help="leave out the worms' rows of each measure"
     )
     parser.add_argument("--tilted-only", action="store_true", help="the worms' rows of tilted stacks alone")
+    parser.add_argument("--plain-only", action="store_true", help="the worms' rows of plain stacks alone")
+    parser.add_argument(
+        "--crowded", type=int, default=0, help="with --plain-only: so many later seeds beside another worm"
+    )
     parser.add_argument("--others", type=int, default=100, help="stacks of each other rig")
     parser.add_argument("--rigs", nargs="*", default=["worm_tracker_sim", *OTHERS], help="which rigs")
     parser.add_argument("--seed", type=int, default=6000, help="seed of the first specimen")
@@ -344,6 +385,9 @@ def main() -> None:
             seeds = range(options.seed, options.seed + options.specimens)
             if options.tilted_only:
                 keep(labels_of_tilted_worms(rig, seeds, options.stacks))
+                continue
+            if options.plain_only:
+                keep(labels_of_plain_worms(rig, seeds, options.crowded, options.stacks))
                 continue
             if not options.labels_only:
                 keep(measures_of_worms(rig, seeds, options.stacks))

@@ -66,6 +66,11 @@ class CameraConfig(Section):
         description="Frame periods from the end of an exposure to its delivery."
     )
     stall_timeout_s: Positive = 2.0
+    linear: bool = Field(
+        False,
+        description="Grey levels are in proportion to the light, as cameras for measuring give them; others "
+        "have a tone curve, and labels that hang on it are refused.",
+    )
 
 
 class ImagingConfig(Section):

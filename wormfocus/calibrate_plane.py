@@ -201,7 +201,7 @@ def _refuse_to_replace(names: Sequence[str], stacks: int, out: Path | None) -> N
 
 
 def _refuse_unfit(config: "RigConfig", fields: int) -> None:
-    """Refuse what cannot end well, before anything moves; only a simulated rig's file says what lies there."""
+    """Refuse what cannot end well, before anything moves; a simulated rig's file says what lies there."""
     from hw.errors import ConfigError
 
     if fields > 1 and config.stage is None:

@@ -49,6 +49,10 @@ def label(
         list[str] | None,
         typer.Option(help="Measure that has to agree, instead of the usual ones; repeat it, or 'none'."),
     ] = None,
+    linear: Annotated[
+        bool,
+        typer.Option("--linear", help="Grey levels are in proportion to the light, though no stack says so."),
+    ] = False,
     spacing_um: Annotated[
         float | None, typer.Option(help="Between planes whose names give only their order.")
     ] = None,
@@ -80,7 +84,7 @@ def label(
     from hw.errors import StackError
 
     focus_measure(measure)
-    plan = _plan(criterion, region, patches, witness)
+    plan = _plan(criterion, region, patches, witness, linear)
     paths = stacks_at(stacks)
     if set_um is not None or leave_out:
         if paths != [stacks]:
@@ -115,7 +119,9 @@ def label(
         raise StackError(f"{stacks}: no stack can be labelled, for the reasons above; record others")
 
 
-def _plan(criterion: CriterionName, region: str, patches: str, witness: list[str] | None) -> "Plan":
+def _plan(
+    criterion: CriterionName, region: str, patches: str, witness: list[str] | None, linear: bool
+) -> "Plan":
     from calibration.examine import Plan
     from calibration.measure import focus_measure
     from hw.errors import ConfigError
@@ -141,7 +147,7 @@ def _plan(criterion: CriterionName, region: str, patches: str, witness: list[str
                 f"--region {region}: give 'subject', 'whole', or x,y,width,height in pixels"
             ) from None
         where = Box(x, y, width, height)
-    return Plan(_CRITERIA[criterion], where, (rows, columns), witnesses)
+    return Plan(_CRITERIA[criterion], where, (rows, columns), witnesses, linear or None)
 
 
 def _correct(

@@ -25,7 +25,15 @@ from hw.simulation.optics import Slice
 from hw.simulation.rig import worm_section
 from hw.simulation.scene import FOCUS_MARGIN_UM, Region, Scene
 
-__all__ = ["CASES", "WormStack", "out_of_range", "tilted", "tilted_focus", "worm_stack"]
+__all__ = [
+    "CASES",
+    "WormStack",
+    "crowded_seeds",
+    "out_of_range",
+    "tilted",
+    "tilted_focus",
+    "worm_stack",
+]
 
 CASES = ("plain", "linear", "dusty", "dust below")
 """What is rendered: the rig file's own worms, the same with grey levels in proportion to the light, on
@@ -40,6 +48,9 @@ DUSTY = {"dust_per_mm2": (15.0, 40.0), "dust_absorbance": (1.0, 3.0), "dust_um":
 BELOW_UM = (200.0, 600.0)
 GRAIN_UM = (8.0, 25.0)
 GRAINS = (2, 6)
+# How much of another worm's midline a crowded window shows at least, and how far from the subject's at most.
+NEIGHBOUR_UM = 100.0
+NEAR_UM = 270.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +65,12 @@ class WormStack:
 
     stack: ZStack
     worm: Box
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether part of the worm, or of the margin about it, lies outside the window."""
+        (x, y, width, height), (rows, columns) = self.worm, self.stack.images.shape[1:3]
+        return x == 0 or y == 0 or x + width == columns or y + height == rows
 
 
 def worm_stack(rig: RigConfig, seed: int, case: str, step_um: float, folder: Path) -> WormStack | None:
@@ -121,6 +138,33 @@ def _placed(
     t = float(rng.uniform(0, 5))
     shift = rng.normal(0, TRACKING_ERROR_UM, 2)
     return scene, t, scene.centred_region(t, (side, side), (float(shift[0]), float(shift[1])))
+
+
+def crowded_seeds(rig: RigConfig, first: int, count: int) -> list[int]:
+    """Return the first so many seeds, from `first` on, whose window shows another worm near the subject.
+
+    Seen from where the worms lie, before anything is rendered.
+    """
+    found: list[int] = []
+    seed = first
+    while len(found) < count:
+        scene, t, view = _placed(rig, worm_section(rig), seed, np.random.default_rng([seed, 7]))
+        subject = scene.crawl.posture(t).points_um
+        if any(_shown_near(other, subject, view, scene.lens.grid_um) for other in scene.surface.others_um):
+            found.append(seed)
+        seed += 1
+    return found
+
+
+def _shown_near(
+    other: NDArray[np.float64], subject: NDArray[np.float64], view: Region, grid_um: float
+) -> bool:
+    place = other / grid_um - (view.x, view.y)
+    inside = ((place > 0) & (place < (view.width, view.height))).all(axis=1)
+    lengths = np.hypot(*np.diff(other, axis=0).T)
+    if float(lengths[inside[1:] & inside[:-1]].sum()) < NEIGHBOUR_UM:
+        return False
+    return bool(np.hypot(*(other[inside][:, None] - subject).transpose(2, 0, 1)).min() < NEAR_UM)
 
 
 def _grains(rng: np.random.Generator, outer: Region, view: Region, grid_um: float) -> Slice:
