@@ -302,7 +302,9 @@ def _thinned(stack: ZStack) -> ZStack:
     return ZStack(stack.images[::2], stack.positions_um[::2], stack.um_per_px, stack.specimen, stack.notes)
 
 
-def others(rig: RigConfig, how: Other, seeds: range, folder: Path) -> Iterator[Row]:
+def others(
+    rig: RigConfig, how: Other, seeds: range, folder: Path, *, labels_only: bool = False
+) -> Iterator[Row]:
     """Rows for another simulated rig."""
     made = simulate_stacks(rig, how.planes, seeds, folder / rig.name)
     paths = [done.path for done in made if done.path is not None]
@@ -310,6 +312,7 @@ def others(rig: RigConfig, how: Other, seeds: range, folder: Path) -> Iterator[R
     truths, found = [], []
     of_light = MEASURES[how.measure].focus_is == "minimum"
     names = [how.measure] if of_light else [n for n, m in MEASURES.items() if m.focus_is == "maximum"]
+    names = [] if labels_only else names
     for path in paths:
         stack, label = read_stack(path), read_label(path)
         assert label is not None
@@ -350,9 +353,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of recorded stacks")
     parser.add_argument("--specimens", type=int, default=100, help="worms")
     parser.add_argument("--dusty", type=int, default=5, help="one worm in so many is rendered with dust too")
-    parser.add_argument(
-        "--labels-only", action="store_true", help="leave out the worms' rows of each measure"
-    )
+    parser.add_argument("--labels-only", action="store_true", help="leave out the rows of each measure")
     parser.add_argument("--tilted-only", action="store_true", help="the worms' rows of tilted stacks alone")
     parser.add_argument("--plain-only", action="store_true", help="the worms' rows of plain stacks alone")
     parser.add_argument(
@@ -380,7 +381,7 @@ def main() -> None:
         rig = load_rig(name)
         if name in OTHERS:
             seeds = range(options.seed, options.seed + options.others)
-            keep(others(rig, OTHERS[name], seeds, options.stacks))
+            keep(others(rig, OTHERS[name], seeds, options.stacks, labels_only=options.labels_only))
         else:
             seeds = range(options.seed, options.seed + options.specimens)
             if options.tilted_only:

@@ -240,8 +240,8 @@ def _doubt_about_tone(peak: Peak, shift: float | None) -> str:
         return ""
     moves = "is gone" if shift is None else f"moves by {shift:.3g} um"
     return (
-        f"flat: the peak at {peak.position:g} um, {peak.width:.3g} um wide, {moves} under another tone "
-        "curve; record more contrast, or give --linear if the camera's grey levels are proportional to the light"
+        f"flat: the peak at {peak.position:g} um, {peak.width:.3g} um wide, {moves} under another "
+        "tone curve; record more contrast, or give --linear if grey levels are in proportion to the light"
     )
 
 

@@ -246,6 +246,8 @@ def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
+        if not bar.console.is_terminal:
+            bar.console.print(title, highlight=False, markup=False)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 

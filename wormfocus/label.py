@@ -8,6 +8,7 @@ import typer
 
 from wormfocus.application import app
 from wormfocus.autofocus import write_json
+from wormfocus.stages import watched
 
 if TYPE_CHECKING:
     from calibration.examine import Plan
@@ -75,8 +76,6 @@ def label(
 
     A correction by hand goes to NAME.correction.json and stands above whatever is measured, now or later.
     """
-    from rich.progress import track
-
     from calibration.label import label_stacks
     from calibration.label_picture import draw_labels
     from calibration.measure import focus_measure
@@ -91,7 +90,7 @@ def label(
             raise StackError(f"{stacks}: a correction is of one stack; give its file instead of the folder")
         _correct(stacks, set_um, leave_out, who, why, spacing_um)
     results = list(
-        track(
+        watched(
             label_stacks(
                 paths,
                 measure,
@@ -101,8 +100,8 @@ def label(
                 write=not dry_run,
                 examine_all=picture is not None,
             ),
-            total=len(paths),
-            description="Labels",
+            len(paths),
+            "labels",
         )
     )
     if picture is not None:

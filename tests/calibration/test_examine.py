@@ -89,7 +89,7 @@ def test_a_peak_that_another_tone_curve_moves_is_refused_unless_the_camera_is_li
     plan = Plan("max", "whole", patches=(1, 1), witnesses=())
     found = examine(stack, plan=plan)
     assert found.reason.startswith("flat: the peak at ")
-    assert "give --linear if" in found.reason
+    assert "give --linear if grey" in found.reason
     assert found.tone_shift > 0.012 * found.peak.width
     assert found.peak.sigma >= found.tone_shift
     for linear, notes in ((True, {}), (None, {"linear": "yes"})):
