@@ -36,7 +36,11 @@ CENTRE_WEIGHT = 0.9
 """An object in a corner counts this much less than one in the middle, where the subject is kept."""
 
 MIN_SHARE = 0.5
-"""With less than this share of what all objects count, by area and place, the chosen one is one of many."""
+"""With less than this share of all objects, the chosen one is one of many."""
+
+IN_THE_MIDDLE = 0.3
+"""An object that lies in the middle up to this share of the way to a corner has its share by area and place;
+any other by area alone, for nobody keeps a subject at the border."""
 
 
 def find_subject(stack: ZStack, curve: Sequence[float] | NDArray[np.float64]) -> Box | None:
@@ -80,7 +84,8 @@ def find_subject(stack: ZStack, curve: Sequence[float] | NDArray[np.float64]) ->
     from_middle = np.hypot(*((centres[1:] - np.array(size) / 2) / (np.array(size) / 2)).T) / math.sqrt(2)
     weights = areas * (1 - CENTRE_WEIGHT * from_middle)
     best = 1 + int(weights.argmax())
-    if weights[best - 1] < MIN_SHARE * weights.sum():
+    counted = weights if from_middle[best - 1] < IN_THE_MIDDLE else areas
+    if counted[best - 1] < MIN_SHARE * counted.sum():
         return None
     margin = MARGIN * longer
     x, y, w, h = (float(v) / scale for v in boxes[best][:4])

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.peak import NoFocusPeak, find_peak
+from calibration.peak import Criterion, NoFocusPeak, find_peak
 
 __all__ = ["TONES", "tone_shift"]
 
@@ -21,7 +21,7 @@ def tone_shift(
     positions: NDArray[np.float64],
     planes: Sequence[NDArray[np.float64]],
     measured: Callable[[Sequence[NDArray[np.float64]]], NDArray[np.float64]],
-    criterion: str,
+    criterion: Criterion,
 ) -> float | None:
     """Return how far the peak moves when grey levels are raised to a power, in the unit of the positions.
 
@@ -30,7 +30,7 @@ def tone_shift(
     positions : (Z,)
     planes : Z images (H, W) of grey levels
     measured : gives the focus measure of each of such planes
-    criterion : `max` or `min`, what focus is
+    criterion : what focus is on the measure's curve
 
     Returns
     -------
@@ -44,7 +44,7 @@ def tone_shift(
     for exponent in TONES:
         toned = [top * (np.maximum(plane, 0) / top) ** exponent for plane in planes]
         try:
-            peaks.append(find_peak(positions, measured(toned), "min" if criterion == "min" else "max"))
+            peaks.append(find_peak(positions, measured(toned), criterion))
         except NoFocusPeak:
             return None
     return abs(peaks[1].position - peaks[0].position) / 2

@@ -179,6 +179,20 @@ def test_the_subject_in_the_middle_need_not_be_the_largest_thing():
     assert box.x + box.width > 150
 
 
+def test_the_nearest_of_several_things_at_the_border_is_no_subject():
+    image = np.full((200, 200), 180.0, np.float32)
+    for x, y, radius in ((40, 100, 26), (180, 20, 20), (180, 180, 20)):
+        cv2.circle(image, (x, y), radius, 60, -1)
+    assert find_subject(ZStack(image[None].astype(np.uint8), np.zeros(1)), [1.0]) is None
+    moved = np.full((200, 200), 180.0, np.float32)
+    for x, y, radius in ((80, 100, 26), (180, 20, 20), (180, 180, 20)):
+        cv2.circle(moved, (x, y), radius, 60, -1)
+    box = find_subject(ZStack(moved[None].astype(np.uint8), np.zeros(1)), [1.0])
+    assert box is not None
+    assert abs(box.centre[0] - 80) < 10
+    assert abs(box.centre[1] - 100) < 10
+
+
 def test_no_subject_where_everything_is_alike():
     assert find_subject(ZStack(np.full((1, 50, 60), 7, np.uint8), np.zeros(1)), [1.0]) is None
     many = np.full((240, 240), 180.0, np.float32)
