@@ -23,6 +23,7 @@ from methods.worm_stacks import (
     WormStack,
     crowded_seeds,
     out_of_range,
+    pictured_focus,
     tilted,
     tilted_focus,
     worm_stack,
@@ -213,26 +214,37 @@ def labels_of_tilted_worms(rig: RigConfig, seeds: range, folder: Path) -> Iterat
 
 def labels_of_plain_worms(rig: RigConfig, seeds: range, crowded: int, folder: Path) -> Iterator[Row]:
     """Rows for whole labels of worms as they come, and of so many beside another worm."""
-    yield from _plain(rig, "plain", rendered(rig, seeds, "plain", folder), folder)
+    plain = rendered(rig, seeds, "plain", folder)
+    yield from _plain(rig, "plain", plain, folder, pictured=True)
     if crowded:
         beside = crowded_seeds(rig, seeds.stop, crowded)
         yield from _plain(rig, "beside another worm", rendered(rig, beside, "plain", folder), folder)
 
 
-def _plain(rig: RigConfig, what: str, specimens: list[WormStack], folder: Path) -> Iterator[Row]:
-    """Against true focus, that of the whole worm; and against that of what the window shows of it."""
+def _plain(
+    rig: RigConfig, what: str, specimens: list[WormStack], folder: Path, *, pictured: bool = False
+) -> Iterator[Row]:
+    """Against true focus, that of the whole worm; against that of what the window or the camera shows."""
     found = [verdict(s.stack, 0.0) for s in specimens]
     case = f"{rig.name}, labels, {what}"
     yield verdicts(case, found, rig) | {"cut_off_by_the_window": sum(s.cut_off for s in specimens)}
     step_um = rig.optics.dof_um / PLANES_PER_DOF
-    shown = []
-    for specimen, label in zip(specimens, found, strict=True):
-        seed = int(specimen.stack.notes["seed"])
-        focus = tilted_focus(rig, seed, step_um, (0,), folder)[0]
-        if not np.isnan(focus):
-            error = None if label.error_um is None else label.error_um - focus
-            shown.append(replace(label, error_um=error))
-    yield verdicts(f"{case}, against the noise-free curve of what the window shows", shown, rig)
+    seeds = [int(specimen.stack.notes["seed"]) for specimen in specimens]
+    shown = [tilted_focus(rig, seed, step_um, (0,), folder)[0] for seed in seeds]
+    yield _against("the noise-free curve of what the window shows", case, found, shown, rig)
+    if pictured:
+        foci = [pictured_focus(rig, seed, step_um, folder) for seed in seeds]
+        yield _against("the noise-free curve of the camera's pictures", case, found, foci, rig)
+
+
+def _against(what: str, case: str, found: list[Verdict], foci: list[float], rig: RigConfig) -> Row:
+    """Errors against another focus than the true one; stacks without one are left out."""
+    moved = [
+        label if label.error_um is None else replace(label, error_um=label.error_um - focus)
+        for label, focus in zip(found, foci, strict=True)
+        if not np.isnan(focus)
+    ]
+    return verdicts(f"{case}, against {what}", moved, rig)
 
 
 def labels_of_worms(rig: RigConfig, seeds: range, dusty: int, folder: Path) -> Iterator[Row]:

@@ -30,6 +30,7 @@ __all__ = [
     "WormStack",
     "crowded_seeds",
     "out_of_range",
+    "pictured_focus",
     "tilted",
     "tilted_focus",
     "worm_stack",
@@ -247,7 +248,40 @@ def tilted_focus(
     return found
 
 
-def _focus(images: NDArray[np.float32], positions: NDArray[np.float64], columns: slice) -> float:
+def pictured_focus(rig: RigConfig, seed: int, step_um: float, folder: Path) -> float:
+    """Return where the pictures of a plain stack would say that the worm is in focus, were there no noise.
+
+    The worm's box, as far as the window shows it, with nothing beside it, through the camera's pixels and
+    tone curve; computed, or read from `folder`. In um from true focus; NaN where the curve has no peak.
+    """
+    path = folder / f"{rig.name}-pictured-{step_um:g}um-{seed}.json"
+    if not path.exists():
+        scene, t, view = _placed(rig, worm_section(rig), seed, np.random.default_rng([seed, 7]))
+        measure = MEASURES[DEFAULT_MEASURE]
+        wave, worm = scene.worm_wave(t)
+        focus = sharpest_position(lambda z: measure(scene.lens.image(wave, z)[worm]), 0.0, rig.optics.dof_um)
+        shown = scene.worm_region(t, FOCUS_MARGIN_UM)
+        x, y, w, h = (int(n) for n in _within(shown, view))
+        part = Region(x + view.x, y + view.y, w, h)
+        light = scene.illumination(part)
+        positions = np.arange(-REACH_UM, REACH_UM + 1, step_um)
+        images = [
+            scene.sensor.develop(
+                scene.lens.image(wave, float(z) + focus)[worm][part.inside(shown)] * light,
+                scene.grid_px,
+                binned=True,
+                noise=False,
+            )
+            for z in positions
+        ]
+        found = _focus(np.stack(images), positions, slice(None))
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(found), encoding="utf-8")
+        partial.replace(path)
+    return float(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _focus(images: NDArray[Any], positions: NDArray[np.float64], columns: slice) -> float:
     measure = MEASURES[DEFAULT_MEASURE]
     try:
         return find_peak(positions, np.array([measure(plane[:, columns]) for plane in images])).position
