@@ -215,42 +215,45 @@ def labels_of_tilted_worms(rig: RigConfig, seeds: range, folder: Path) -> Iterat
 def labels_of_plain_worms(rig: RigConfig, seeds: range, crowded: int, folder: Path) -> Iterator[Row]:
     """Rows for whole labels of worms as they come, and of so many beside another worm."""
     plain = rendered(rig, seeds, "plain", folder)
-    yield from _plain(rig, "plain", plain, folder, pictured=True)
+    found, row = _plain(rig, "plain", plain)
+    yield row
+    step_um = rig.optics.dof_um / PLANES_PER_DOF
+    pictured = [pictured_focus(rig, seed, step_um, folder) for seed in _seeds(plain)]
+    yield _against("the noise-free curve of the camera's pictures", row, found, pictured, rig)
     if crowded:
         beside = crowded_seeds(rig, seeds.stop, crowded)
-        yield from _plain(rig, "beside another worm", rendered(rig, beside, "plain", folder), folder)
+        yield _plain(rig, "beside another worm", rendered(rig, beside, "plain", folder))[1]
 
 
-def _plain(
-    rig: RigConfig, what: str, specimens: list[WormStack], folder: Path, *, pictured: bool = False
-) -> Iterator[Row]:
-    """Against true focus, that of the whole worm; against that of what the window or the camera shows."""
+def _plain(rig: RigConfig, what: str, specimens: list[WormStack]) -> tuple[list[Verdict], Row]:
+    """Against true focus, that of the whole worm in light."""
     found = [verdict(s.stack, 0.0) for s in specimens]
-    case = f"{rig.name}, labels, {what}"
-    yield verdicts(case, found, rig) | {"cut_off_by_the_window": sum(s.cut_off for s in specimens)}
-    step_um = rig.optics.dof_um / PLANES_PER_DOF
-    seeds = [int(specimen.stack.notes["seed"]) for specimen in specimens]
-    shown = [tilted_focus(rig, seed, step_um, (0,), folder)[0] for seed in seeds]
-    yield _against("the noise-free curve of what the window shows", case, found, shown, rig)
-    if pictured:
-        foci = [pictured_focus(rig, seed, step_um, folder) for seed in seeds]
-        yield _against("the noise-free curve of the camera's pictures", case, found, foci, rig)
+    row = verdicts(f"{rig.name}, labels, {what}", found, rig)
+    return found, row | {"cut_off_by_the_window": sum(s.cut_off for s in specimens)}
 
 
-def _against(what: str, case: str, found: list[Verdict], foci: list[float], rig: RigConfig) -> Row:
-    """Errors against another focus than the true one; stacks without one are left out."""
+def _seeds(specimens: list[WormStack]) -> list[int]:
+    return [int(specimen.stack.notes["seed"]) for specimen in specimens]
+
+
+def _against(what: str, row: Row, found: list[Verdict], foci: list[float], rig: RigConfig) -> Row:
+    """Errors against another focus than the true one of a row; stacks without one are left out."""
     moved = [
         label if label.error_um is None else replace(label, error_um=label.error_um - focus)
         for label, focus in zip(found, foci, strict=True)
         if not np.isnan(focus)
     ]
-    return verdicts(f"{case}, against {what}", moved, rig)
+    return verdicts(f"{row['case']}, against {what}", moved, rig)
 
 
 def labels_of_worms(rig: RigConfig, seeds: range, dusty: int, folder: Path) -> Iterator[Row]:
     """Rows for whole labels of simulated worms, in trouble and not."""
     plain = rendered(rig, seeds, "plain", folder)
-    yield from _plain(rig, "plain", plain, folder)
+    found, row = _plain(rig, "plain", plain)
+    yield row
+    step_um = rig.optics.dof_um / PLANES_PER_DOF
+    shown = [tilted_focus(rig, seed, step_um, (0,), folder)[0] for seed in _seeds(plain)]
+    yield _against("the noise-free curve of what the window shows", row, found, shown, rig)
     yield from _tilted(rig, plain, folder)
     yield _out_of_range(rig, plain)
     for case in ("dusty", "dust below"):
@@ -273,7 +276,7 @@ def _of_worms(rig: RigConfig, what: str, specimens: list[WormStack]) -> Row:
 def _tilted(rig: RigConfig, plain: list[WormStack], folder: Path) -> Iterator[Row]:
     """Against the plane of the middle of the worm's box, and against the tilted worm's own curve."""
     step_um = rig.optics.dof_um / PLANES_PER_DOF
-    seeds = [int(specimen.stack.notes["seed"]) for specimen in plain]
+    seeds = _seeds(plain)
     # Tilted by nothing, a worm's focus has to be that of its stack.
     sharpest = [tilted_focus(rig, seed, step_um, (0, *TILTS), folder) for seed in seeds]
     flat = [tilts[0] for tilts in sharpest]

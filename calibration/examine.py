@@ -5,7 +5,7 @@ near it, the parts of the region must not lie at planes of their own, as those o
 peak must not hang on the camera's tone curve.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Literal
@@ -35,11 +35,12 @@ FINE = ("brenner",)
 AGREEMENT = 0.1
 """Measures agree whose peaks are nearer than this share of their width, the geometric mean of the two.
 
-Fine detail has the narrower peak, and where a lens has spherical aberration also another place for it: on a
-slide at 20x its share of the narrower width alone is that of a good stack as often as of a bad one."""
+Fine detail has the narrower peak and, where a lens has spherical aberration, another place for it: by the
+narrower width alone a third of good slides at 20x would be refused (benchmarks/README.md, Labels)."""
 
 MAX_TONE_SHIFT = 0.012
-"""A peak that another tone curve moves by more than this share of its width is too flat for a label."""
+"""A peak that another tone curve moves by more than this share of its width is too flat for a label. Chosen
+on simulated worms; how well it does is in benchmarks/README.md, Labels."""
 
 MAX_SIGMA = 0.1
 """A peak of a larger standard deviation, as a share of its width, is no label."""
@@ -113,7 +114,7 @@ class Examination:
 
 
 def measure_planes(
-    planes: Sequence[NDArray[Any]] | NDArray[Any], name: str, region: Box | None = None
+    planes: Iterable[NDArray[Any]], name: str, region: Box | None = None
 ) -> NDArray[np.float64]:
     """Return a focus measure of every plane, (Z,) float64.
 
@@ -176,9 +177,11 @@ def examine(stack: ZStack, measure: str = DEFAULT_MEASURE, plan: Plan | None = N
     doubt = doubt or _doubt_about_tilt(patches, region, allowed) or _doubt_about_depth(patches, peak, allowed)
     shift: float | None = None
     linear = stack.notes.get("linear") == "yes" if plan.linear is None else plan.linear
-    # A camera that sees a spot of light has no picture to please anybody with.
+    # What is least for a spot of light is for cameras that measure.
     if kind == "maximum" and not linear:
-        shift = tone_shift(z, planes, lambda toned: measure_planes(toned, measure, region), peak.criterion)
+        x, y, w, h = region
+        parts = [plane[y : y + h, x : x + w] for plane in planes]
+        shift = tone_shift(z, parts, lambda toned: measure_planes(toned, measure), peak.criterion)
         doubt = doubt or _doubt_about_tone(peak, shift)
         peak = replace(peak, sigma=float(np.hypot(peak.sigma, shift or 0.0)))
     return Examination(measure, z, region, curves, peaks, patches, peak, shift, doubt)

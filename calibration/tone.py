@@ -4,7 +4,7 @@ Most cameras do not give grey levels in proportion to the light. What the curve 
 flat peak moves with it: the very peaks that are least to be trusted.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ TONES = (0.8, 1.25)
 def tone_shift(
     positions: NDArray[np.float64],
     planes: Sequence[NDArray[np.float64]],
-    measured: Callable[[Sequence[NDArray[np.float64]]], NDArray[np.float64]],
+    measured: Callable[[Iterable[NDArray[np.float64]]], NDArray[np.float64]],
     criterion: Criterion,
 ) -> float | None:
     """Return how far the peak moves when grey levels are raised to a power, in the unit of the positions.
@@ -42,7 +42,8 @@ def tone_shift(
         return None
     peaks = []
     for exponent in TONES:
-        toned = [top * (np.maximum(plane, 0) / top) ** exponent for plane in planes]
+        # One at a time: a stack of full frames fills a Pi as it is.
+        toned = (top * (np.maximum(plane, 0) / top) ** exponent for plane in planes)
         try:
             peaks.append(find_peak(positions, measured(toned), criterion))
         except NoFocusPeak:
