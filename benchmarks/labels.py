@@ -18,6 +18,7 @@ from typing import Literal
 
 import cv2
 import numpy as np
+from methods.label_rows import Verdict, summary, verdicts
 from methods.report import Row, print_rows, write_report
 from methods.worm_stacks import (
     WormStack,
@@ -39,7 +40,6 @@ from calibration.stack import ZStack, read_recording, read_stack
 from hw.config import RigConfig, load_rig
 from hw.frame import Box
 
-WRONG_DOF = 0.1
 PLANES_PER_DOF = 3
 TILTS = (3, 6)
 """Planes from edge to edge: one and two depths of field."""
@@ -85,36 +85,6 @@ RECORDED = {
 """Recorded stacks, with the spacing where only the planes' order is known."""
 
 
-@dataclass(frozen=True)
-class Verdict:
-    """What became of one stack: the error of its label in um, or why it has none."""
-
-    error_um: float | None
-    reason: str = ""
-
-
-def summary(case: str, peaks: list[Peak | None], truths: list[float], rig: RigConfig) -> Row:
-    """Bias and spread of the peaks of many stacks, in steps of the rig's axis."""
-    found = [(p.position - t, p.sigma) for p, t in zip(peaks, truths, strict=True) if p is not None]
-    row: Row = {"case": case, "stacks": len(peaks), "without_peak": len(peaks) - len(found)}
-    if not found:
-        return row
-    errors, sigmas = np.array(found).T
-    steps = errors / rig.axis.um_per_step
-    return row | {
-        "bias_steps": round(float(steps.mean()), 2),
-        "spread_steps": round(float(steps.std()), 2),
-        "rms_steps": round(float(np.sqrt(np.mean(steps**2))), 2),
-        "median_abs_steps": round(float(np.median(np.abs(steps))), 2),
-        "p90_abs_steps": round(float(np.quantile(np.abs(steps), 0.9)), 2),
-        "largest_steps": round(float(np.abs(steps).max()), 2),
-        "rms_dof": round(float(np.sqrt(np.mean(errors**2))) / rig.optics.dof_um, 4),
-        "sigma_median_steps": round(float(np.median(sigmas)) / rig.axis.um_per_step, 2),
-        "within_1_sigma": round(float(np.mean(np.abs(errors) < sigmas)), 2),
-        "within_3_sigma": round(float(np.mean(np.abs(errors) < 3 * sigmas)), 2),
-    }
-
-
 def peak_of(
     z: NDArray[np.float64],
     planes: list[NDArray[np.float64]],
@@ -139,46 +109,7 @@ def verdict(stack: ZStack, truth_um: float, how: Other | None = None) -> Verdict
         found = examine(stack, how.measure, Plan(criterion=how.criterion, linear=how.linear))
     if found.reason or found.peak is None:
         return Verdict(None, found.reason)
-    return Verdict(found.peak.position - truth_um)
-
-
-def verdicts(case: str, found: list[Verdict], rig: RigConfig, *, in_range: bool = True) -> Row:
-    """How many labels of a case are right, wrong and refused; out of range every label is wrong."""
-    errors = np.array([v.error_um for v in found if v.error_um is not None])
-    wrong = np.abs(errors) > WRONG_DOF * rig.optics.dof_um if in_range else np.ones(len(errors), bool)
-    row: Row = {
-        "case": case,
-        "stacks": len(found),
-        "labelled": len(errors),
-        "refused": len(found) - len(errors),
-        "wrong_not_flagged": int(wrong.sum()),
-        "wrong_share_of_stacks": round(float(wrong.sum()) / max(len(found), 1), 3),
-    }
-    if len(errors) and in_range:
-        steps = errors / rig.axis.um_per_step
-        row |= {
-            "rms_steps": round(float(np.sqrt(np.mean(steps**2))), 2),
-            "median_abs_steps": round(float(np.median(np.abs(steps))), 2),
-            "p90_abs_steps": round(float(np.quantile(np.abs(steps), 0.9)), 2),
-            "largest_steps": round(float(np.abs(steps).max()), 2),
-            "half_dof_out": int((np.abs(errors) > rig.optics.dof_um / 2).sum()),
-        }
-    for word in (
-        "end of the range",
-        "noise",
-        "minimum",
-        "several comparable",
-        "several depths",
-        "disagree",
-        "does not",
-        "tilted",
-        "flat",
-        "uncertain",
-    ):
-        count = sum(word in v.reason.split(";")[0] for v in found)
-        if count:
-            row[f"refused_{word.replace(' ', '_')}"] = count
-    return row
+    return Verdict(found.peak.position - truth_um, sigma_um=found.peak.sigma)
 
 
 def rendered(rig: RigConfig, seeds: Sequence[int], case: str, folder: Path) -> list[WormStack]:
@@ -217,9 +148,7 @@ def labels_of_plain_worms(rig: RigConfig, seeds: range, crowded: int, folder: Pa
     plain = rendered(rig, seeds, "plain", folder)
     found, row = _plain(rig, "plain", plain)
     yield row
-    step_um = rig.optics.dof_um / PLANES_PER_DOF
-    pictured = [pictured_focus(rig, seed, step_um, folder) for seed in _seeds(plain)]
-    yield _against("the noise-free curve of the camera's pictures", row, found, pictured, rig)
+    yield _against_pictures(rig, row, found, plain, folder)
     if crowded:
         beside = crowded_seeds(rig, seeds.stop, crowded)
         yield _plain(rig, "beside another worm", rendered(rig, beside, "plain", folder))[1]
@@ -234,6 +163,14 @@ def _plain(rig: RigConfig, what: str, specimens: list[WormStack]) -> tuple[list[
 
 def _seeds(specimens: list[WormStack]) -> list[int]:
     return [int(specimen.stack.notes["seed"]) for specimen in specimens]
+
+
+def _against_pictures(
+    rig: RigConfig, row: Row, found: list[Verdict], specimens: list[WormStack], folder: Path
+) -> Row:
+    step_um = rig.optics.dof_um / PLANES_PER_DOF
+    pictured = [pictured_focus(rig, seed, step_um, folder) for seed in _seeds(specimens)]
+    return _against("the noise-free curve of the camera's pictures", row, found, pictured, rig)
 
 
 def _against(what: str, row: Row, found: list[Verdict], foci: list[float], rig: RigConfig) -> Row:
@@ -254,6 +191,7 @@ def labels_of_worms(rig: RigConfig, seeds: range, dusty: int, folder: Path) -> I
     step_um = rig.optics.dof_um / PLANES_PER_DOF
     shown = [tilted_focus(rig, seed, step_um, (0,), folder)[0] for seed in _seeds(plain)]
     yield _against("the noise-free curve of what the window shows", row, found, shown, rig)
+    yield _against_pictures(rig, row, found, plain, folder)
     yield from _tilted(rig, plain, folder)
     yield _out_of_range(rig, plain)
     for case in ("dusty", "dust below"):
