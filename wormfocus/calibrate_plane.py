@@ -57,6 +57,10 @@ def plane(
         float | None,
         typer.Option(callback=finite_or_none, help="Between planes; by default a quarter of the DOF."),
     ] = None,
+    specimen: Annotated[
+        str | None,
+        typer.Option(help="Name of this slide of beads, which a split never divides; by default the rig's."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Keep the recorded stacks here, labelled with their reference plane.")
     ] = None,
@@ -71,6 +75,7 @@ def plane(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Find the lens position where control beads look a defined way, with its uncertainty (paper 5)."""
+    import re
     from dataclasses import replace
 
     from calibration.bead_crops import reference_label, write_crops
@@ -84,13 +89,19 @@ def plane(
 
     if (rig is None) == (stacks is None):
         raise ConfigError("give either --rig to record beads, or --stacks with recordings of them")
-    if stacks is not None and (out is not None or exposure_ms or fields > 1):
-        raise ConfigError("--out, --exposure-ms and --fields are for recording with --rig; leave them out")
+    if stacks is not None and (out is not None or exposure_ms or fields > 1 or specimen is not None):
+        raise ConfigError(
+            "--out, --exposure-ms, --fields and --specimen are for recording with --rig; leave them out"
+        )
     if rig is not None and label:
         raise ConfigError("--label is for --stacks; with --rig, stacks kept by --out are labelled anyway")
+    if specimen is not None and not re.fullmatch(r"[\w.-]+", specimen):
+        raise ConfigError(
+            f"--specimen {specimen!r} becomes part of file names; use letters, digits, '.', '-', '_'"
+        )
     check_picture(picture)
     source = (
-        _recorded(rig, exposure_ms or [], fields, (centre_um, span_um, step_um), seed, out)
+        _recorded(rig, exposure_ms or [], fields, (centre_um, span_um, step_um), seed, specimen, out)
         if rig is not None
         else _read(stacks or Path())
     )
@@ -152,6 +163,7 @@ def _recorded(
     fields: int,
     where: tuple[float | None, float | None, float | None],
     seed: int,
+    specimen: str | None,
     out: Path | None,
 ) -> _Source:
     """Record a stack at each exposure in each field; yields name, stack, no path, notice and truth.
@@ -164,9 +176,10 @@ def _recorded(
     from hw.rig import open_rig
 
     base = load_rig(rig)
+    slide = base.name if specimen is None else specimen
     exposures_ms = exposures_ms or [base.camera.exposure_s * 1e3]
     names = {
-        (exposure, n): _name(base, exposure, n, fields) for exposure in exposures_ms for n in range(fields)
+        (exposure, n): _name(slide, exposure, n, fields) for exposure in exposures_ms for n in range(fields)
     }
     _refuse_to_replace(list(names.values()), len(exposures_ms) * fields, out)
     for exposure in exposures_ms:
@@ -180,12 +193,12 @@ def _recorded(
                 name = names[exposure, field]
                 title = " ".join(filter(None, (opened.notice, name, "planes")))
                 with _progress(title) as progress:
-                    stack = acquire_stack(opened, positions, specimen=base.name, progress=progress)
+                    stack = acquire_stack(opened, positions, specimen=slide, progress=progress)
                 yield name, stack, None, opened.notice, known_focus_um(opened)
 
 
-def _name(rig: "RigConfig", exposure_ms: float, field: int, fields: int) -> str:
-    return f"{rig.name}_{exposure_ms:g}ms" + (f"_field{field + 1}" if fields > 1 else "")
+def _name(slide: str, exposure_ms: float, field: int, fields: int) -> str:
+    return f"{slide}_{exposure_ms:g}ms" + (f"_field{field + 1}" if fields > 1 else "")
 
 
 def _refuse_to_replace(names: Sequence[str], stacks: int, out: Path | None) -> None:

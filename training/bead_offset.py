@@ -1,0 +1,132 @@
+"""How far an image is from the reference plane, by the beads in it and one network or several (paper 5).
+
+Each bead that is found is cut out and shown to each network. A network's answer is the mean over its beads
+without outliers, that of all networks the mean of theirs (paper 5, section "Test on different instruments").
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.bead_features import bead_values
+from calibration.beads import CENTRE_REACH, BeadSearch, crop, find_beads
+from calibration.measure import luminance
+from calibration.radial_profile import find_centre
+from calibration.robust import within_fences
+from edge.bundle import window_px
+from hw.errors import ConfigError
+from training.judge import Judge
+
+__all__ = ["BeadAnswers", "PooledOffset", "judge_beads", "pool", "search_for"]
+
+LEAST_FOR_FENCES = 4
+"""Fewer values have no quartiles to speak of, and all are kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class BeadAnswers:
+    """What networks say about the beads of one image.
+
+    Attributes
+    ----------
+    centres_px : (N, 2) x and y
+    slopes : (N,) steepest fall of each bead's radial profile over its background, per pixel
+    offsets_um : (networks, N)
+    """
+
+    centres_px: NDArray[np.float64]
+    slopes: NDArray[np.float64]
+    offsets_um: NDArray[np.float64]
+
+    def of(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> "BeadAnswers":
+        """Return the same for some of the beads."""
+        return BeadAnswers(self.centres_px[chosen], self.slopes[chosen], self.offsets_um[:, chosen])
+
+
+@dataclass(frozen=True, slots=True)
+class PooledOffset:
+    """What the beads of an image say together.
+
+    Attributes
+    ----------
+    offset_um : the move that brings the reference plane into focus
+    spread_um : standard deviation between the beads that were kept, of their means over the networks
+    beads : how many were kept by at least one network
+    """
+
+    offset_um: float
+    spread_um: float
+    beads: int
+
+
+def judge_beads(image: NDArray[np.uint8], judges: Sequence[Judge], search: BeadSearch) -> BeadAnswers:
+    """Find the beads of one image and ask every network about each.
+
+    Parameters
+    ----------
+    image : (H, W) grey or (H, W, 3) RGB
+    judges : networks, all with one field
+    search : what counts as a bead; its crops are not smaller than the networks' field
+
+    Raises
+    ------
+    ConfigError
+        There is no network, or their inputs differ.
+    """
+    if len({(judge.spec.width_px, judge.spec.height_px, judge.spec.um_per_px) for judge in judges}) != 1:
+        raise ConfigError(f"{len(judges)} networks of several inputs; give runs of one recipe")
+    grey = luminance(image).astype(np.float64)
+    centres, slopes, crops = [], [], []
+    reach = CENTRE_REACH * search.diameter_px
+    for x, y in find_beads(image, search):
+        centre = find_centre(grey, (float(x), float(y)), reach, search.diameter_px / 4)
+        if centre is None:
+            continue
+        centres.append(centre)
+        slopes.append(bead_values(grey, centre, search)[0])
+        square = crop(image, centre, search.crop_px)
+        crops.append(square if square.ndim == 3 else np.repeat(square[..., None], 3, axis=2))
+    if not crops:
+        return BeadAnswers(np.empty((0, 2)), np.empty(0), np.empty((len(judges), 0)))
+    views = np.stack(crops)
+    offsets = np.stack([judge.predict(views)[0] for judge in judges])
+    return BeadAnswers(np.array(centres), np.array(slopes), offsets)
+
+
+def search_for(judge: Judge, bead_um: float, um_per_px: float) -> BeadSearch:
+    """Return the search whose crops show a network's field.
+
+    Parameters
+    ----------
+    judge : the network
+    bead_um : diameter of the beads
+    um_per_px : of the images
+
+    Raises
+    ------
+    StackError
+        Beads are too small or too large for the crops.
+    """
+    return BeadSearch(bead_um / um_per_px, window_px(judge.spec, um_per_px)[0])
+
+
+def pool(answers: BeadAnswers) -> PooledOffset | None:
+    """Put the beads of one image together; None where there are none.
+
+    Beads whose slope is an outlier among the image's are left out for all networks: they lie elsewhere. Then
+    each network leaves out the beads about which its answer is one.
+    """
+    answers = answers.of(_kept(answers.slopes))
+    offsets = answers.offsets_um
+    if not offsets.size:
+        return None
+    kept = _kept(offsets)
+    by_network = [float(row[keep].mean()) for row, keep in zip(offsets, kept, strict=True)]
+    of_beads = offsets[:, kept.any(axis=0)].mean(axis=0)
+    return PooledOffset(float(np.mean(by_network)), float(of_beads.std()), len(of_beads))
+
+
+def _kept(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return within_fences(values) if values.shape[-1] >= LEAST_FOR_FENCES else np.ones(values.shape, np.bool_)
