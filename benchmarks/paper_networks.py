@@ -3,8 +3,8 @@
     python benchmarks/paper_networks.py --folder WORK --json benchmarks/results/paper_networks.json
 
 Papers 3 (yeast, bins of z) and 5 (crops of beads) are trained here, by shipped recipes; of papers 2 (patches)
-and 4 (two ranges) the shipped bundles are judged anew, on seeds that they never saw. WORK keeps stacks and runs,
-so that a study that was cut short goes on. Rows of papers that are not asked for stay in the JSON file.
+and 4 (two ranges) the shipped bundles are judged anew, on seeds that they never saw. WORK keeps stacks and
+runs, so that a study that was cut short goes on. Rows of papers not asked for stay in the JSON file.
 """
 
 import argparse

@@ -22,6 +22,10 @@ TEST = {"range_um": 15.0, "planes": 31, "seeds": (3_200_000, 14)}
 MEASURES = {"vollath_f5": "min", "normalised_variance": "min", "perceived_sharpness": "max"}
 GRID_UM = np.arange(0, 15.01, 0.25)
 
+# Offsets of planes and values of a measure; for either side, distances from focus and values.
+Curve = tuple[NDArray[Any], NDArray[Any]]
+Profile = dict[int, tuple[NDArray[Any], NDArray[Any]]]
+
 
 def yeast_rows(folder: Path, recipe: str, max_minutes: float | None) -> list[Row]:
     """Render what is missing, train, and judge on specimens never trained on."""
@@ -90,7 +94,7 @@ def _specimen(labelled: Any) -> str:
 
 
 def _by_network(run: Any, labelled: Sequence[Any]) -> dict[str, tuple[NDArray[Any], NDArray[Any]]]:
-    """Return true and predicted offsets: by the most probable bin, as in the paper, and the expected value."""
+    """Return true and predicted offsets: by the most probable bin, as in the paper, and by the mean."""
     import torch
 
     from calibration.stack import read_stack
@@ -112,7 +116,7 @@ def _by_network(run: Any, labelled: Sequence[Any]) -> dict[str, tuple[NDArray[An
     return {how: (np.concatenate(true), np.concatenate(parts)) for how, parts in said.items()}
 
 
-def _curve(labelled: Any, measure: Any, sign: int) -> tuple[NDArray[Any], NDArray[Any]]:
+def _curve(labelled: Any, measure: Any, sign: int) -> Curve:
     """Offsets of a stack's planes and a measure of them, from 0 for its worst plane to 1 for its best."""
     from calibration.stack import read_stack
 
@@ -122,31 +126,37 @@ def _curve(labelled: Any, measure: Any, sign: int) -> tuple[NDArray[Any], NDArra
     return labelled.focus_um - stack.positions_um, (values - low) / max(high - low, 1e-12)
 
 
-def profile_of(curves: Sequence[tuple[NDArray[Any], NDArray[Any]]]) -> dict[int, NDArray[Any]]:
-    """Mean curve on either side of each stack's best plane, at `GRID_UM` from it, made to fall."""
-    sides: dict[int, list[NDArray[Any]]] = {-1: [], 1: []}
-    for offsets, values in curves:
-        away = offsets - offsets[values.argmax()]
-        for side, found in sides.items():
-            chosen = side * away >= 0
-            if chosen.sum() > 1:
-                order = np.argsort(side * away[chosen])
-                found.append(
-                    np.interp(GRID_UM, (side * away[chosen])[order], values[chosen][order], right=np.nan)
-                )
-    return {side: np.minimum.accumulate(np.nanmean(found, axis=0)) for side, found in sides.items()}
+def profile_of(curves: Sequence[Curve]) -> Profile:
+    """Mean curve on either side of each stack's best plane, by distance from it, made to fall.
+
+    Returns
+    -------
+    dict
+        For -1 and 1, the sides of negative and positive offsets: distances in um, and values.
+    """
+    sides = {}
+    for side in (-1, 1):
+        found = []
+        for offsets, values in curves:
+            away = side * (offsets - offsets[values.argmax()])
+            order = np.argsort(away)
+            order = order[away[order] >= 0]
+            found.append(np.interp(GRID_UM, away[order], values[order], right=np.nan))
+        reached = ~np.isnan(found).all(axis=0)
+        mean = np.nanmean(np.array(found)[:, reached], axis=0)
+        sides[side] = GRID_UM[reached], np.minimum.accumulate(mean)
+    return sides
 
 
-def inferred(
-    curves: Sequence[tuple[NDArray[Any], NDArray[Any]]], profile: dict[int, NDArray[Any]]
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def inferred(curves: Sequence[Curve], profile: Profile) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return true offsets and those that a profile tells from each value, on the side that is true."""
     true, said = [], []
     for offsets, values in curves:
         for offset, value in zip(offsets, values, strict=True):
             side = 1 if offset >= 0 else -1
             # The profile falls with distance; np.interp wants it rising.
-            said.append(side * float(np.interp(value, profile[side][::-1], GRID_UM[::-1])))
+            distances, falling = profile[side]
+            said.append(side * float(np.interp(value, falling[::-1], distances[::-1])))
             true.append(float(offset))
     return np.array(true), np.array(said)
 
