@@ -101,7 +101,7 @@ def plane(
         )
     check_picture(picture)
     source = (
-        _recorded(rig, exposure_ms or [], fields, (centre_um, span_um, step_um), seed, specimen, out)
+        _recorded(rig, exposure_ms or [], fields, (centre_um, span_um, step_um), seed, specimen, (out, crops))
         if rig is not None
         else _read(stacks or Path())
     )
@@ -164,11 +164,12 @@ def _recorded(
     where: tuple[float | None, float | None, float | None],
     seed: int,
     specimen: str | None,
-    out: Path | None,
+    folders: tuple[Path | None, Path | None],
 ) -> _Source:
     """Record a stack at each exposure in each field; yields name, stack, no path, notice and truth.
 
-    Nothing is recorded where one of the stacks would replace another, or one that `out` holds already.
+    Nothing is recorded where one of the stacks would replace another, or one that the folders, of stacks and
+    of crops, hold already.
     """
     from calibration.acquire import acquire_stack, move_stage_and_rest, plan_positions
     from calibration.truth import known_focus_um
@@ -181,7 +182,7 @@ def _recorded(
     names = {
         (exposure, n): _name(slide, exposure, n, fields) for exposure in exposures_ms for n in range(fields)
     }
-    _refuse_to_replace(list(names.values()), len(exposures_ms) * fields, out)
+    _refuse_to_replace(list(names.values()), len(exposures_ms) * fields, *folders)
     for exposure in exposures_ms:
         with open_rig(_exposed(base, exposure), seed=seed) as opened:
             positions = plan_positions(opened.config, *where)
@@ -201,15 +202,22 @@ def _name(slide: str, exposure_ms: float, field: int, fields: int) -> str:
     return f"{slide}_{exposure_ms:g}ms" + (f"_field{field + 1}" if fields > 1 else "")
 
 
-def _refuse_to_replace(names: Sequence[str], stacks: int, out: Path | None) -> None:
+def _refuse_to_replace(names: Sequence[str], stacks: int, out: Path | None, crops: Path | None) -> None:
+    from calibration.bead_crops import crop_path
     from calibration.stack import STACK_SUFFIX
     from hw.errors import ConfigError
 
     if len(set(names)) < stacks:
         raise ConfigError("--exposure-ms: one exposure is given twice; give different ones")
-    for path in () if out is None else [out / f"{name}{STACK_SUFFIX}" for name in names]:
+    kept = [] if out is None else [out / f"{name}{STACK_SUFFIX}" for name in names]
+    cut = [] if crops is None else [crop_path(crops, name, 1) for name in names]
+    for path in [*kept, *cut]:
         if path.exists():
-            raise ConfigError(f"{path}: is there already; choose another folder with --out")
+            option = "--out" if path in kept else "--crops"
+            raise ConfigError(
+                f"{path}: is there already; name this slide with --specimen, or choose another folder with "
+                f"{option}"
+            )
 
 
 def _exposed(config: "RigConfig", exposure_ms: float) -> "RigConfig":
