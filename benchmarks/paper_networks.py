@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--papers", type=int, nargs="+", choices=(2, 3, 4, 5), default=[2, 3, 4, 5])
     parser.add_argument("--slides", type=int, default=40, help="paper 2: slides to judge on")
     parser.add_argument("--days", type=int, default=40, help="paper 4: days to judge on")
-    parser.add_argument("--bead-sets", type=int, default=24, help="paper 5: sets to learn from")
+    parser.add_argument("--bead-sets", type=int, default=7, help="paper 5: sets to learn from")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     options.folder.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ RIG = "beads_sim"
 PAPER_5 = "within 7.5 um of the reference plane, also with six beads (abstract, figures 10 and 11)"
 WITHIN_UM = 7.5
 # First seed and number of sets: to learn from at several exposures and at 12 ms alone, and to test on.
-LEARN, SIMULATED, TEST = (310_000, 24), (6_000, 24), (320_000, 8)
+LEARN, SIMULATED, TEST = (310_000, 7), (6_000, 24), (320_000, 8)
 NETWORKS = 10
 LEVELS = ("zero_centre", "z_score", "background")
 BEADS = (1, 3, 6)

@@ -51,6 +51,9 @@ def slit_rows(days: int) -> list[Row]:
                 # What a day's alignment shifts alike, and what is left about it.
                 "between_days_sd_um": float(np.std([day.mean() for day in by_day])),
                 "within_days_rms_um": float(np.sqrt(np.mean([day.var() for day in by_day]))),
+                "within_200_nm_of_its_day": float(
+                    np.mean([np.abs(day - day.mean()) < 0.2 for day in by_day if len(day) == STARTS])
+                ),
             }
         )
     return rows

@@ -70,5 +70,6 @@ def _background(height_px: int, width_px: int) -> torch.Tensor:
     """Return 1 for the pixels of the background, (1, 1, H, W)."""
     rows = torch.arange(height_px) - (height_px - 1) / 2
     columns = torch.arange(width_px) - (width_px - 1) / 2
-    away = torch.hypot(rows[:, None], columns[None, :])
+    # Not torch.hypot, which the converter of bundles does not know.
+    away = (rows[:, None].square() + columns[None, :].square()).sqrt()
     return (away >= _BACKGROUND_SHARE * min(height_px, width_px)).float()[None, None]
