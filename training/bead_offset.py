@@ -19,10 +19,26 @@ from edge.bundle import window_px
 from hw.errors import ConfigError
 from training.judge import Judge
 
-__all__ = ["BeadAnswers", "PooledOffset", "judge_beads", "pool", "search_for"]
+__all__ = ["BeadAnswers", "BeadCrops", "PooledOffset", "ask", "cut_beads", "pool", "search_for"]
 
 LEAST_FOR_FENCES = 4
 """Fewer values have no quartiles to speak of, and all are kept."""
+
+
+@dataclass(frozen=True, eq=False)
+class BeadCrops:
+    """The beads of one image.
+
+    Attributes
+    ----------
+    centres_px : (N, 2) x and y
+    slopes : (N,) steepest fall of each bead's radial profile over its background, per pixel
+    crops : (N, side, side, 3) uint8, the square about each
+    """
+
+    centres_px: NDArray[np.float64]
+    slopes: NDArray[np.float64]
+    crops: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,8 +47,7 @@ class BeadAnswers:
 
     Attributes
     ----------
-    centres_px : (N, 2) x and y
-    slopes : (N,) steepest fall of each bead's radial profile over its background, per pixel
+    centres_px, slopes : of the beads
     offsets_um : (networks, N)
     """
 
@@ -61,22 +76,14 @@ class PooledOffset:
     beads: int
 
 
-def judge_beads(image: NDArray[np.uint8], judges: Sequence[Judge], search: BeadSearch) -> BeadAnswers:
-    """Find the beads of one image and ask every network about each.
+def cut_beads(image: NDArray[np.uint8], search: BeadSearch) -> BeadCrops:
+    """Find the beads of one image.
 
     Parameters
     ----------
     image : (H, W) grey or (H, W, 3) RGB
-    judges : networks, all with one field
-    search : what counts as a bead; its crops are not smaller than the networks' field
-
-    Raises
-    ------
-    ConfigError
-        There is no network, or their inputs differ.
+    search : what counts as a bead, and how large a square is cut out
     """
-    if len({(judge.spec.width_px, judge.spec.height_px, judge.spec.um_per_px) for judge in judges}) != 1:
-        raise ConfigError(f"{len(judges)} networks of several inputs; give runs of one recipe")
     grey = luminance(image).astype(np.float64)
     centres, slopes, crops = [], [], []
     reach = CENTRE_REACH * search.diameter_px
@@ -89,10 +96,30 @@ def judge_beads(image: NDArray[np.uint8], judges: Sequence[Judge], search: BeadS
         square = crop(image, centre, search.crop_px)
         crops.append(square if square.ndim == 3 else np.repeat(square[..., None], 3, axis=2))
     if not crops:
-        return BeadAnswers(np.empty((0, 2)), np.empty(0), np.empty((len(judges), 0)))
-    views = np.stack(crops)
-    offsets = np.stack([judge.predict(views)[0] for judge in judges])
-    return BeadAnswers(np.array(centres), np.array(slopes), offsets)
+        side = search.crop_px
+        return BeadCrops(np.empty((0, 2)), np.empty(0), np.empty((0, side, side, 3), np.uint8))
+    return BeadCrops(np.array(centres), np.array(slopes), np.stack(crops))
+
+
+def ask(beads: BeadCrops, judges: Sequence[Judge]) -> BeadAnswers:
+    """Ask every network about every bead of an image.
+
+    Parameters
+    ----------
+    beads : cut out by a search that is `search_for` the networks
+    judges : networks, all of one input
+
+    Raises
+    ------
+    ConfigError
+        There is no network, or their inputs differ.
+    """
+    if len({(judge.spec.width_px, judge.spec.height_px, judge.spec.um_per_px) for judge in judges}) != 1:
+        raise ConfigError(f"{len(judges)} networks of several inputs; give runs of one recipe")
+    offsets = np.empty((len(judges), len(beads.crops)))
+    if len(beads.crops):
+        offsets = np.stack([judge.predict(beads.crops)[0] for judge in judges])
+    return BeadAnswers(beads.centres_px, beads.slopes, offsets)
 
 
 def search_for(judge: Judge, bead_um: float, um_per_px: float) -> BeadSearch:

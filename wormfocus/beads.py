@@ -87,7 +87,7 @@ def _rows(name: str, stack: "ZStack", judges: "list[Judge]", bead_um: float) -> 
     import math
 
     from hw.errors import StackError
-    from training.bead_offset import judge_beads, pool, search_for
+    from training.bead_offset import ask, cut_beads, pool, search_for
     from training.views import rgb_planes
 
     if not math.isfinite(stack.um_per_px):
@@ -95,7 +95,7 @@ def _rows(name: str, stack: "ZStack", judges: "list[Judge]", bead_um: float) -> 
     search = search_for(judges[0], bead_um, stack.um_per_px)
     rows = []
     for image, position_um in zip(rgb_planes(stack), stack.positions_um, strict=True):
-        pooled = pool(judge_beads(image, judges, search))
+        pooled = pool(ask(cut_beads(image, search), judges))
         rows.append(
             {
                 "stack": name,

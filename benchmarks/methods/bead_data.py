@@ -11,7 +11,15 @@ from typing import Any
 from hw.whole_file import write_whole
 from methods.bead_sets import record_set
 
-__all__ = ["BEAD_UM", "INPUT_PX", "TEST_MS", "crops_of_simulated", "learning_crops", "test_stacks"]
+__all__ = [
+    "BEAD_UM",
+    "INPUT_PX",
+    "LEARN_MS",
+    "TEST_MS",
+    "crops_of_simulated",
+    "learning_crops",
+    "test_stacks",
+]
 
 BEAD_UM = 28.5
 LEARN_MS = (6.0, 12.0, 18.0, 24.0)

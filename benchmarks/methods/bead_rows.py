@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from methods.bead_data import BEAD_UM, LEARN_MS, TEST_MS, crops_of_simulated, learning_crops, test_stacks
+from hw.whole_file import write_whole
+from methods.bead_data import (
+    BEAD_UM,
+    INPUT_PX,
+    LEARN_MS,
+    TEST_MS,
+    crops_of_simulated,
+    learning_crops,
+    test_stacks,
+)
 from methods.report import Row
 
 __all__ = ["bead_rows"]
@@ -31,8 +40,9 @@ def bead_rows(folder: Path, recipe: str, sets: int | None = None) -> list[Row]:
         RIG, range(SIMULATED[0], sum(SIMULATED)), folder / "simulated", folder / "crops_simulated"
     )
     paths = test_stacks(RIG, range(TEST[0], sum(TEST)), folder / "test")
+    cut = cut_test_beads(paths, folder / "test_beads.pickle")
     networks = train_networks(folder, recipe)
-    images = judged(paths, networks, folder / "answers.npz")
+    images = judged(cut, networks)
     ten = [name for name in networks if name.startswith("as_is")]
     label_errors = [e for each in learnt for e in each["label_error_um"].values()]
     rows = []
@@ -80,36 +90,46 @@ def train_networks(folder: Path, recipe: str) -> dict[str, Any]:
     return runs
 
 
-def judged(paths: Sequence[Path], networks: Mapping[str, Any], kept: Path) -> list[dict[str, Any]]:
-    """Find the beads of every plane and ask every network about each; kept in a file."""
+def cut_test_beads(paths: Sequence[Path], kept: Path) -> list[dict[str, Any]]:
+    """Cut out the beads of every plane, each found in that plane alone; kept in a file."""
+    import pickle
+
+    from calibration.beads import BeadSearch
     from calibration.label import read_label
     from calibration.stack import read_stack
-    from training.bead_offset import judge_beads, search_for
-    from training.judge import judge_of_run
+    from training.bead_offset import cut_beads
     from training.views import rgb_planes
 
     if kept.exists():
-        with np.load(kept, allow_pickle=True) as held:
-            if list(held["networks"]) == list(networks):
-                return list(held["images"])
-    judges = [judge_of_run(run) for run in networks.values()]
+        # The study's own file.
+        found: list[dict[str, Any]] = pickle.loads(kept.read_bytes())
+        return found
     images = []
     for path in paths:
         stack, label = read_stack(path), read_label(path)
         assert label is not None
-        search = search_for(judges[0], BEAD_UM, stack.um_per_px)
+        search = BeadSearch(BEAD_UM / stack.um_per_px, INPUT_PX)
         for image, position_um in zip(rgb_planes(stack), stack.positions_um, strict=True):
             images.append(
                 {
                     "set": stack.specimen,
                     "exposure_ms": float(path.name.rsplit("_", 1)[1].removesuffix("ms.ome.tif")),
                     "offset_um": label.focus_um - float(position_um),
-                    "answers": judge_beads(image, judges, search),
+                    "beads": cut_beads(image, search),
                 }
             )
-        print(f"judged {path.name}", flush=True)
-    np.savez(kept, networks=list(networks), images=np.array(images, object))
+        print(f"beads of {path.name}", flush=True)
+    write_whole(kept, pickle.dumps(images))
     return images
+
+
+def judged(images: Sequence[Mapping[str, Any]], networks: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Ask every network about every bead."""
+    from training.bead_offset import ask
+    from training.judge import judge_of_run
+
+    judges = [judge_of_run(run) for run in networks.values()]
+    return [{**image, "answers": ask(image["beads"], judges)} for image in images]
 
 
 def pooled_errors(

@@ -6,7 +6,7 @@ import pytest
 from calibration.beads import BeadSearch
 from edge.bundle import InputSpec
 from hw.errors import ConfigError, StackError
-from training.bead_offset import BeadAnswers, judge_beads, pool, search_for
+from training.bead_offset import BeadAnswers, ask, cut_beads, pool, search_for
 from training.judge import Judge
 
 SPEC = InputSpec(width_px=64, height_px=64, um_per_px=1.5)
@@ -33,7 +33,7 @@ def test_every_bead_is_cut_out_about_its_middle_and_shown_to_every_network() -> 
     judges = [centre_judge(), centre_judge(2.0)]
     search = search_for(judges[0], 28.5, 1.5)
     assert (search.diameter_px, search.crop_px) == (19.0, 64)
-    found = judge_beads(field(), judges, search)
+    found = ask(cut_beads(field(), search), judges)
     assert found.offsets_um.shape == (2, 4)
     order = [int(np.hypot(*(found.centres_px - place).T).argmin()) for place in PLACES]
     np.testing.assert_allclose(found.centres_px[order], PLACES, atol=0.2)
@@ -42,12 +42,12 @@ def test_every_bead_is_cut_out_about_its_middle_and_shown_to_every_network() -> 
     np.testing.assert_allclose(found.offsets_um[1], 2 * found.offsets_um[0])
     assert found.slopes[order].argsort().tolist() == [0, 1, 3, 2]
     colour = np.repeat(field()[..., None], 3, axis=2)
-    np.testing.assert_allclose(judge_beads(colour, judges, search).offsets_um, found.offsets_um)
+    np.testing.assert_allclose(ask(cut_beads(colour, search), judges).offsets_um, found.offsets_um)
 
 
 def test_an_image_without_beads_says_nothing() -> None:
     judge = centre_judge()
-    found = judge_beads(np.full((240, 240), 120, np.uint8), [judge], search_for(judge, 28.5, 1.5))
+    found = ask(cut_beads(np.full((240, 240), 120, np.uint8), search_for(judge, 28.5, 1.5)), [judge])
     assert found.offsets_um.shape == (1, 0)
     assert pool(found) is None
 
@@ -84,6 +84,6 @@ def test_a_few_beads_are_all_kept() -> None:
 def test_networks_must_look_at_the_same() -> None:
     other = Judge(SPEC.model_copy(update={"width_px": 48, "height_px": 48}), centre_judge().predict)
     with pytest.raises(ConfigError, match="2 networks of several inputs"):
-        judge_beads(field(), [centre_judge(), other], BeadSearch(19.0))
+        ask(cut_beads(field(), BeadSearch(19.0)), [centre_judge(), other])
     with pytest.raises(StackError, match="do not suit crops"):
         search_for(centre_judge(), 60.0, 1.5)
