@@ -16,15 +16,16 @@ from calibration.stack import STACK_SUFFIX, ZStack, write_stack
 from calibration.truth import sharpest_position
 from hw.config import RigConfig
 from hw.errors import ConfigError, StackError
+from hw.simulation.optics import SumOverSource, sum_over_source
 from hw.simulation.rig import sample_of, simulation_section, worm_section
 from hw.simulation.sample import Sample
-from hw.simulation.scene import Region, Scene
+from hw.simulation.scene import Scene
 from hw.whole_file import write_whole
 
 __all__ = ["SimulatedStack", "StackPlan", "rig_sha256", "simulate_stack", "simulate_stacks"]
 
 TRACKING_ERROR_UM = 25.0
-"""How far the window's middle strays from the worm's, um RMS along x and along y."""
+"""How far the picture's middle strays from the worm's, um RMS along x and along y."""
 
 AXIS_SPREAD_UM = 1000.0
 """Focus lies between plus and minus this on the axis, um, so that a position tells nothing."""
@@ -61,8 +62,17 @@ class SimulatedStack:
     reason: str = ""
 
 
-def simulate_stack(rig: RigConfig, plan: StackPlan, seed: int) -> tuple[ZStack, Label]:
+def simulate_stack(
+    rig: RigConfig, plan: StackPlan, seed: int, summed_by: SumOverSource = sum_over_source
+) -> tuple[ZStack, Label]:
     """Render a stack of the specimen and the microscope that a seed stands for, with its true focus.
+
+    Parameters
+    ----------
+    rig : simulated
+    plan : what the stack shows
+    seed : of everything that is drawn
+    summed_by : adds up the images of a worm's light; still samples have ways of their own
 
     Raises
     ------
@@ -73,21 +83,17 @@ def simulate_stack(rig: RigConfig, plan: StackPlan, seed: int) -> tuple[ZStack, 
         return _sample_stack(rig, plan, sample, seed)
     simulation = worm_section(rig)
     rng = np.random.default_rng([seed, 1])
-    extent = (rig.camera.width_px, rig.camera.height_px)
+    camera = rig.camera
+    width, height = camera.width_px, camera.height_px
     if plan.window_um is not None:
-        side = round(plan.window_um / rig.optics.um_per_px)
-        extent = (side * 2, side * 2)
-    scene = Scene(rig, simulation, seed, extent)
+        width = height = round(plan.window_um / rig.optics.um_per_px)
+    # The worm is followed, in full frames too; it crawls away from the middle of the scene, so more is drawn.
+    scene = Scene(rig, simulation, seed, (2 * width, 2 * height), summed_by)
     grid_px = scene.grid_px
     t = float(rng.uniform(0, 5))
-    if plan.window_um is None:
-        view = Region(
-            -(extent[0] // grid_px // 2), -(extent[1] // grid_px // 2), *(n // grid_px for n in extent)
-        )
-    else:
-        side = round(plan.window_um / (rig.optics.um_per_px * grid_px))
-        error = rng.normal(0, TRACKING_ERROR_UM, 2)
-        view = scene.centred_region(t, (side, side), (float(error[0]), float(error[1])))
+    error = rng.normal(0, TRACKING_ERROR_UM, 2)
+    size = (round(width / grid_px), round(height / grid_px))
+    view = scene.centred_region(t, size, (float(error[0]), float(error[1])))
     outer = view.grown(scene.blur_margin(plan.range_um + rig.optics.dof_um))
     inner = view.inside(outer)
     wave = scene.lens.exit_wave(scene.slices(outer, t))
@@ -184,9 +190,22 @@ def _true_focus(sample: Sample, place_um: tuple[float, float], dof_um: float) ->
 
 
 def simulate_stacks(
-    rig: RigConfig, plan: StackPlan, seeds: range, folder: Path, *, workers: int = 1
+    rig: RigConfig,
+    plan: StackPlan,
+    seeds: range,
+    folder: Path,
+    *,
+    workers: int = 1,
+    summed_by: SumOverSource = sum_over_source,
 ) -> Iterator[SimulatedStack]:
     """Write the stacks of a range of seeds; those already there are kept, so that a run can be resumed.
+
+    Parameters
+    ----------
+    rig, plan, summed_by : as for `simulate_stack`
+    seeds : one specimen each
+    folder : is made where it is not there
+    workers : processes
 
     Yields
     ------
@@ -219,7 +238,7 @@ def simulate_stacks(
         if path.exists() and label_path(path).exists():
             yield SimulatedStack(seed, path)
         else:
-            todo.append((rig, plan, seed, path))
+            todo.append((rig, plan, seed, path, summed_by))
     if workers <= 1:
         yield from map(_write_one, todo)
         return
@@ -233,12 +252,12 @@ def rig_sha256(rig: RigConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _write_one(job: tuple[RigConfig, StackPlan, int, Path]) -> SimulatedStack:
-    rig, plan, seed, path = job
+def _write_one(job: tuple[RigConfig, StackPlan, int, Path, SumOverSource]) -> SimulatedStack:
+    rig, plan, seed, path, summed_by = job
     # One process per core: threads within a transform would only get in each other's way.
     cv2.setNumThreads(1)
     try:
-        stack, label = simulate_stack(rig, plan, seed)
+        stack, label = simulate_stack(rig, plan, seed, summed_by)
     except StackError as error:
         return SimulatedStack(seed, None, str(error))
     # The label is written last: a stack without one is rendered again.

@@ -1,12 +1,14 @@
 """Batches of images for training and for validation, cut from the decoded stacks.
 
 Augmentation is geometric only: a flip, a rotation by quarter turns, a shift. All three move pixels without
-mixing them, so that sharpness, and with it the label, stays what it was.
+mixing them, so that sharpness, and with it the label, stays what it was. A rotation by any angle, which mixes
+them, is done where a recipe asks for it.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,7 +17,7 @@ from torch import Tensor
 from training.prepared import Prepared
 from training.recipe import ViewsConfig
 
-__all__ = ["FixedBatches", "ShuffledBatches", "turned"]
+__all__ = ["FixedBatches", "ShuffledBatches", "rotated", "turned"]
 
 Batch = tuple[Tensor, Tensor]
 
@@ -33,6 +35,21 @@ def turned(image: NDArray[np.uint8], turn: int) -> NDArray[np.uint8]:
     if turn & 2:
         image = image[:, ::-1]
     return image.swapaxes(0, 1) if turn & 4 else image
+
+
+def rotated(image: NDArray[np.uint8], degrees: float) -> NDArray[np.uint8]:
+    """Return an image turned about its middle, anticlockwise; what comes in from outside is mirrored.
+
+    Parameters
+    ----------
+    image : (H, W, 3)
+    """
+    height, width = image.shape[:2]
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    whole = np.ascontiguousarray(image)
+    return np.asarray(
+        cv2.warpAffine(whole, turn, (width, height), borderMode=cv2.BORDER_REFLECT_101), np.uint8
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +89,7 @@ class ShuffledBatches:
     seed: int
     epoch: int
     orientations: int = 8
+    rotation_deg: float = 0.0
 
     def __len__(self) -> int:
         return self.samples // self.batch
@@ -91,6 +109,8 @@ class ShuffledBatches:
             ):
                 top, left = (shift * (2 * self.data.margins[row].astype(int) + 1)).astype(int)
                 window = self.data.images[row, top : top + spec.height_px, left : left + spec.width_px]
+                if self.rotation_deg:
+                    window = rotated(window, float(random.uniform(-1, 1)) * self.rotation_deg)
                 image[...] = turned(window, int(turn))
             yield _tensors(images, self.data.offsets_um[rows])
 
@@ -98,7 +118,10 @@ class ShuffledBatches:
         """Return the epoch's rows, (samples,)."""
         windows = self.rows[self.data.views[self.rows] == 0]
         frames = self.rows[self.data.views[self.rows] == 1]
-        shown = round(len(windows) * self.views.full / self.views.window) if len(frames) else 0
+        if not self.views.window:
+            windows, shown = windows[:0], len(frames)
+        else:
+            shown = round(len(windows) * self.views.full / self.views.window) if len(frames) else 0
         length = len(windows) + shown
         first = self.epoch * self.samples
         parts = []

@@ -87,7 +87,7 @@ def finish(
             run, predicted, sigmas = other, other_predicted, other_sigmas
         record = record.model_copy(update={"new_statistics": better})
     if sigmas is not None:
-        factor = metrics.sigma_factor(data.offsets_um[rows["validation"]], predicted, sigmas)
+        factor = metrics.coverage_factor(data.offsets_um[rows["validation"]], predicted, sigmas)
         record = record.model_copy(update={"sigma_factor": factor})
     run = Run(out, run.network, record)
     evaluation = {}
@@ -127,6 +127,7 @@ def with_new_statistics(run: Run, data: Prepared, rows: NDArray[np.int64]) -> Ru
         recipe.seed,
         0,
         recipe.orientations,
+        recipe.rotation_deg,
     )
     network = copy.deepcopy(run.network)
     update_bn((normalised(images, run.record.normalisation) for images, _ in batches), network)

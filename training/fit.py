@@ -106,7 +106,11 @@ def train(
         progress=_told_progress(tell),
     )
     split = split_specimens(data.specimens, recipe.split, group_specimens(labelled, recipe.split))
-    rows = {part: rows_of(data.specimens, data.specimen, names) for part, names in split.items()}
+    everything = {part: rows_of(data.specimens, data.specimen, names) for part, names in split.items()}
+    # Of every plane there is a window, whether it is shown or not.
+    planes = int(np.count_nonzero(data.views[everything["train"]] == VIEWS.index("window")))
+    shown = np.array(recipe.views.shown)[data.views]
+    rows = {part: chosen[shown[chosen]] for part, chosen in everything.items()}
     for part in ("train", "validation"):
         if not len(rows[part]):
             raise ConfigError(f"{part}: no specimen of {len(data.specimens)} falls to it; give more stacks")
@@ -121,7 +125,7 @@ def train(
         stacks=tuple(str(folder) for folder in stacks),
         fingerprint=data.fingerprint,
         split={part: tuple(names) for part, names in split.items()},
-        planes=int(np.count_nonzero(data.views[rows["train"]] == VIEWS.index("window"))),
+        planes=planes,
         versions=package_versions(),
     )
     out.mkdir(parents=True, exist_ok=True)
@@ -155,6 +159,7 @@ class _Data(pl.LightningDataModule):
             recipe.seed,
             epoch,
             recipe.orientations,
+            recipe.rotation_deg,
         )
 
     def val_dataloader(self) -> Iterable[Any]:

@@ -17,7 +17,7 @@ from calibration.stack import read_stack
 from edge.bundle import InputSpec
 from hw.errors import StackError
 from training.labelled import LabelledStack, fingerprint, specimen_of
-from training.views import full_view, rgb_planes, window_view
+from training.views import WHOLE_FRAME, full_view, rgb_planes, shows_more, window_view
 
 __all__ = ["VIEWS", "Prepared", "prepare"]
 
@@ -75,7 +75,7 @@ def prepare(
     spec : the network's input
     folder : where decoded images are kept, in a subfolder per set of stacks and input
     margin_px : kept around windows for shifts, pixels of the input
-    full : keep whole frames beside windows
+    full : keep whole frames beside windows, of stacks that show more than a window
     progress : called with the number of stacks done and their total
 
     Raises
@@ -84,7 +84,7 @@ def prepare(
         A stack cannot be used, or the folder cannot be written.
     """
     data = fingerprint(stacks)
-    key = json.dumps([_VERSION, data, spec.model_dump(), margin_px, full])
+    key = json.dumps([_VERSION, data, spec.model_dump(), margin_px, full and WHOLE_FRAME])
     home = folder / hashlib.sha256(key.encode()).hexdigest()[:16]
     index, pixels = home / "index.npz", home / "images.u8"
     frame = (spec.height_px + 2 * margin_px, spec.width_px + 2 * margin_px, 3)
@@ -182,6 +182,6 @@ def _views_of(labelled: LabelledStack, spec: InputSpec, margin_px: int, full: bo
     except StackError as error:
         raise StackError(f"{labelled.path}: {error}") from error
     views = [_Decoded(windows, offsets_um, margins, 0, specimen)]
-    if full:
+    if full and shows_more(planes, stack.um_per_px, spec):
         views.append(_Decoded(full_view(planes, spec), offsets_um, (0, 0), 1, specimen))
     return views

@@ -48,8 +48,19 @@ LOSSES: dict[HeadName, tuple[str, ...]] = {
 class ViewsConfig(Section):
     """How often each kind of view of a plane is shown; only their ratio matters (paper 1 shows both)."""
 
-    window: Positive = Field(1.0, description="Native-resolution window of the network's field.")
+    window: NonNegative = Field(1.0, description="Native-resolution window of the network's field.")
     full: NonNegative = Field(0.0, description="The whole frame, shrunk to the network's input.")
+
+    @model_validator(mode="after")
+    def _shows_something(self) -> "ViewsConfig":
+        if not self.window and not self.full:
+            raise ValueError("window and full are both 0, so there is nothing to show; raise one")
+        return self
+
+    @property
+    def shown(self) -> tuple[bool, bool]:
+        """Whether windows and whole frames are shown, in the order of `training.prepared.VIEWS`."""
+        return self.window > 0, self.full > 0
 
 
 class SplitConfig(Section):
@@ -146,6 +157,11 @@ class Recipe(Section):
         description="Of a window that are shown in augmentation: as it is; mirrored in both directions too; "
         "turned by a quarter too. What has a direction of its own, as the image of a slit, must keep it.",
     )
+    rotation_deg: Annotated[float, Field(ge=0, le=180)] = Field(
+        0.0,
+        description="Largest turn to either side in augmentation (paper 1, section 3.1: 45). It mixes "
+        "neighbouring pixels, which costs sharpness; quarter turns, among the orientations, do not.",
+    )
     split: SplitConfig = SplitConfig()
     loss: LossConfig = LossConfig()
     samples: Count = Field(description="Images seen in the whole run.")
@@ -157,9 +173,11 @@ class Recipe(Section):
     batch: Count = 32
     learning_rate: Positive = 1e-3
     weight_decay: NonNegative = 0.05
-    schedule: Literal["cosine", "step"] = "cosine"
+    schedule: Literal["cosine", "step"] = Field(
+        "cosine", description="Half a cosine down to 0, or times 0.85 twenty times (paper 1, section 3.1)."
+    )
     warm_up: Share = Field(0.03, description="Share of the run in which the rate rises from 0.")
-    gradient_clip: Positive = 1.0
+    gradient_clip: Positive | None = Field(1.0, description="Largest norm of a gradient; null for none.")
     ema_decay: Share | None = Field(0.998, description="Of the averaged weights per step; null for none.")
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     seed: int = 0

@@ -9,7 +9,10 @@ from calibration.stack import ZStack
 from edge.bundle import InputSpec, resize_to_input, window_px
 from hw.errors import StackError
 
-__all__ = ["full_view", "native_window", "rgb_planes", "window_view"]
+__all__ = ["WHOLE_FRAME", "full_view", "native_window", "rgb_planes", "shows_more", "window_view"]
+
+WHOLE_FRAME = 1.5
+"""A stack that shows so many times a network's field, in both directions, shows whole frames."""
 
 
 def rgb_planes(stack: ZStack) -> NDArray[np.uint8]:
@@ -86,6 +89,12 @@ def window_view(
     )
     windows = native_window(images, um_per_px, wider)
     return np.stack([resize_to_input(window, wider) for window in windows]), (down, right)
+
+
+def shows_more(images: NDArray[np.uint8], um_per_px: float, spec: InputSpec) -> bool:
+    """Return whether (Z, H, W, 3) images are whole frames, and not windows with a margin for shifts."""
+    width, height = window_px(spec, um_per_px)
+    return images.shape[1] >= WHOLE_FRAME * height and images.shape[2] >= WHOLE_FRAME * width
 
 
 def full_view(images: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.uint8]:

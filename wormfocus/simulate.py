@@ -27,6 +27,13 @@ def simulate(
     ] = True,
     seed: Annotated[int, typer.Option(min=0, help="First specimen's seed; the others count up from it.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="cpu, or where torch shall form the images of worms: cuda, cuda:1, mps; images differ in "
+            "rounding only."
+        ),
+    ] = "cpu",
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Write labelled z-stacks of random simulated specimens."""
@@ -34,9 +41,17 @@ def simulate(
 
     from calibration.simulate import StackPlan, simulate_stacks
     from hw.config import load_rig
+    from hw.simulation.optics import sum_over_source
 
+    summed_by = sum_over_source
+    if device != "cpu":
+        from training.light import TorchSum
+
+        summed_by = TorchSum.on(device)
     plan = StackPlan(planes, range_um, None if full else window_um, binned)
-    results = simulate_stacks(load_rig(rig), plan, range(seed, seed + number), out, workers=workers)
+    results = simulate_stacks(
+        load_rig(rig), plan, range(seed, seed + number), out, workers=workers, summed_by=summed_by
+    )
     done = list(track(results, total=number, description="SIMULATED stacks"))
     refused = [result for result in done if result.path is None]
     print(

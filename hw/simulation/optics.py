@@ -23,7 +23,7 @@ the two sides of focus look different.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -35,12 +35,31 @@ from numpy.typing import NDArray
 from hw.errors import ConfigError
 from hw.simulation.config import BandConfig, SimulatedOpticsConfig, draw
 
-__all__ = ["Band", "ExitWave", "Lens", "Slice", "draw_bands", "fourier", "mixing_matrix", "propagate"]
+__all__ = [
+    "Band",
+    "ExitWave",
+    "Lens",
+    "Slice",
+    "SumOverSource",
+    "draw_bands",
+    "fourier",
+    "mixing_matrix",
+    "propagate",
+    "sum_over_source",
+]
 
 SPHERICAL_REFERENCE_UM = 0.55
 # Grid sizes for which pupils and propagation kernels are kept: a worm's window changes its size as it crawls.
 GRIDS_KEPT = 96
 GOLDEN_ANGLE = math.pi * (3 - math.sqrt(5))
+
+SumOverSource = Callable[
+    [NDArray[np.complex64], NDArray[np.complex64], Sequence[tuple[int, int]], tuple[int, int]],
+    NDArray[np.float32],
+]
+"""Adds up the images of all source points: nearly all of the time that an image takes, so that it can be done
+elsewhere, as on a GPU. Takes the padded spectrum, the transfer function in the box of the pupil, the top left
+corner of that box in the spectrum for every point, and the grid's (H, W); returns the sum, (H, W)."""
 
 
 @dataclass(frozen=True)
@@ -117,6 +136,24 @@ class _Pupil:
     open: NDArray[np.float32]
 
 
+def sum_over_source(
+    spectrum: NDArray[np.complex64],
+    transfer: NDArray[np.complex64],
+    corners: Sequence[tuple[int, int]],
+    shape: tuple[int, int],
+) -> NDArray[np.float32]:
+    """Add up the images of all source points, one after the other (`SumOverSource`)."""
+    rows, columns = transfer.shape
+    lit = np.zeros(shape, np.complex64)
+    box = lit[:rows, :columns]
+    energy = np.zeros((*shape, 2), np.float32)
+    for top, left in corners:
+        np.multiply(spectrum[top : top + rows, left : left + columns], transfer, out=box)
+        # Where in the array the box stands changes the phase of the field only.
+        cv2.accumulateSquare(_dft(lit, cv2.DFT_INVERSE | cv2.DFT_SCALE), energy)
+    return np.asarray(energy[..., 0] + energy[..., 1], np.float32)
+
+
 class Lens:
     """An objective with its condenser, drawn from the ranges of a rig file.
 
@@ -125,9 +162,17 @@ class Lens:
     config : the rig file's `simulation.optics`
     grid_um : spacing of the grid that fields are computed on, um
     rng : what is random is drawn from it
+    summed_by : adds up the images of all source points
     """
 
-    def __init__(self, config: SimulatedOpticsConfig, grid_um: float, rng: np.random.Generator) -> None:
+    def __init__(
+        self,
+        config: SimulatedOpticsConfig,
+        grid_um: float,
+        rng: np.random.Generator,
+        summed_by: SumOverSource = sum_over_source,
+    ) -> None:
+        self._summed_by = summed_by
         self.index = config.immersion_index
         self.na = draw(rng, config.na)
         self.coherence = draw(rng, config.coherence)
@@ -186,19 +231,11 @@ class Lens:
                 continue
             pupil = self._pupil(band.wavelength_um, wave.shape)
             corners = self._corners(band.wavelength_um, wave.shape, wave.pad, points)
-            rows, columns = pupil.axial.shape
             phase = pupil.axial * np.float32(defocus_um - band.shift_um) + pupil.aberration
             transfer = np.empty(phase.shape, np.complex64)
             np.multiply(np.cos(phase), pupil.open, out=transfer.real)
             np.multiply(np.sin(phase), pupil.open, out=transfer.imag)
-            spectrum = np.zeros((height, width), np.complex64)
-            box = spectrum[:rows, :columns]
-            energy = np.zeros((height, width, 2), np.float32)
-            for top, left in corners:
-                np.multiply(wave.spectra[number][top : top + rows, left : left + columns], transfer, out=box)
-                # Where in the array the box stands changes the phase of the field only.
-                cv2.accumulateSquare(_dft(spectrum, cv2.DFT_INVERSE | cv2.DFT_SCALE), energy)
-            intensity[..., number] = energy[..., 0] + energy[..., 1]
+            intensity[..., number] = self._summed_by(wave.spectra[number], transfer, corners, wave.shape)
             intensity[..., number] *= band.gain / len(corners)
         return np.asarray(cv2.transform(intensity, self._mixing), np.float32)
 

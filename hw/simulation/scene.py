@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hw.config import RigConfig
 from hw.simulation.config import SimulationConfig, draw
-from hw.simulation.optics import ExitWave, Lens, Slice
+from hw.simulation.optics import ExitWave, Lens, Slice, SumOverSource, sum_over_source
 from hw.simulation.plate import Plate, make_surface
 from hw.simulation.sensor import Sensor
 from hw.simulation.worm import Body, Crawl
@@ -60,14 +60,21 @@ class Scene:
     rig, simulation : the rig file and its checked `simulation` section
     seed : of everything drawn
     extent_px : (width, height) of the surface to draw, in camera pixels
+    summed_by : of the lens
     """
 
     def __init__(
-        self, rig: RigConfig, simulation: SimulationConfig, seed: int, extent_px: tuple[int, int]
+        self,
+        rig: RigConfig,
+        simulation: SimulationConfig,
+        seed: int,
+        extent_px: tuple[int, int],
+        summed_by: SumOverSource = sum_over_source,
     ) -> None:
         streams = [np.random.default_rng(s) for s in np.random.SeedSequence(seed).spawn(6)]
         self.grid_px = simulation.optics.grid_px
-        self.lens = Lens(simulation.optics, rig.optics.um_per_px * self.grid_px, streams[0])
+        grid_um = rig.optics.um_per_px * self.grid_px
+        self.lens = Lens(simulation.optics, grid_um, streams[0], summed_by)
         self.crawl = Crawl(simulation.worm, streams[1])
         self.body = Body(simulation.worm, streams[2], self.crawl.length_um)
         self.plate = Plate.drawn(simulation.plate, streams[3])

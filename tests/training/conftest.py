@@ -13,7 +13,7 @@ from training import networks
 from training.focusnet import FocusNet
 from training.recipe import Recipe
 
-SIDE_PX = 40
+SIDE_PX = 48
 
 
 @networks.register("tiny_for_tests")

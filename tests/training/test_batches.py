@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
+from pydantic import ValidationError
 
 from calibration.measure import focus_measure
 from edge.bundle import InputSpec
-from training.batches import FixedBatches, ShuffledBatches, turned
+from training.batches import FixedBatches, ShuffledBatches, rotated, turned
 from training.labelled import collect
 from training.prepared import prepare
 from training.recipe import ViewsConfig
@@ -98,3 +99,48 @@ def test_a_recipe_says_in_which_orientations_windows_are_shown(data, orientation
         for image in images.permute(0, 2, 3, 1).numpy()
     }
     assert seen == turns
+
+
+def test_a_pass_without_windows_shows_each_frame_once(data):
+    frames = np.flatnonzero(data.views == 1)
+    batches = ShuffledBatches(
+        data, np.arange(len(data.views)), 2, 2 * (len(frames) // 2), ViewsConfig(window=0, full=1), 0, 0
+    )
+    order = batches._order()
+    assert len(set(order.tolist())) == len(order)
+    assert set(order.tolist()) <= set(frames.tolist())
+
+
+def test_nothing_to_show_is_refused():
+    with pytest.raises(ValidationError, match="both 0"):
+        ViewsConfig(window=0, full=0)
+
+
+def test_rotation_turns_about_the_middle():
+    image = np.zeros((33, 33, 3), np.uint8)
+    image[16, 26] = 200
+    turned_left = rotated(image, 90)
+    assert np.unravel_index(turned_left[..., 0].argmax(), (33, 33)) == (6, 16)
+    assert np.array_equal(rotated(image, 0), image)
+    bright = np.full((33, 33, 3), 90, np.uint8)
+    assert np.array_equal(rotated(bright, 30), bright)
+
+
+def test_a_recipe_says_how_far_windows_are_rotated(data):
+    rows = np.flatnonzero(data.views == 1)[:1]
+    stored = data.centred(int(rows[0]))
+    still = ShuffledBatches(data, rows, 16, 16, ViewsConfig(window=0, full=1), 0, 0, 1)
+    batches = ShuffledBatches(data, rows, 16, 16, ViewsConfig(window=0, full=1), 0, 0, 1, 45.0)
+    for each in (still, batches):
+        each.__dict__["_order"] = lambda: np.repeat(rows, 16)
+    [(same, _)], [(images, _)] = still, batches
+    assert all(np.array_equal(image.permute(1, 2, 0).numpy(), stored) for image in same)
+    # The best match over angles tells how far each was turned.
+    angles = np.arange(-60, 61, 3)
+    turns = [rotated(stored, float(angle)).astype(int) for angle in angles]
+    found = [
+        angles[np.argmin([np.abs(turn - image.permute(1, 2, 0).numpy()).sum() for turn in turns])]
+        for image in images
+    ]
+    assert -46.5 <= min(found) < -20
+    assert 20 < max(found) <= 46.5

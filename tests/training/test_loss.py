@@ -57,4 +57,7 @@ def test_rate_rises_then_falls():
     assert rate(0.55, 0.1, "cosine") == pytest.approx(0.5)
     assert rate(1.0, 0.1, "cosine") == pytest.approx(0, abs=1e-12)
     assert rate(0, 0.1, "cosine") > 0
-    assert [rate(p, 0, "step") for p in (0.5, 0.7, 0.9)] == pytest.approx([1, 0.1, 0.01])
+    # Paper 1: times 0.85 after every 5 of 100 epochs.
+    assert [rate(p, 0, "step") for p in (0.049, 0.05, 0.15, 0.99)] == pytest.approx(
+        [1, 0.85, 0.85**3, 0.85**19]
+    )

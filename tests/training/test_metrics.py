@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from training.metrics import (
+    coverage_factor,
     figures,
     grouped_figures,
     in_words,
@@ -93,3 +94,27 @@ def test_further_groups_and_deviations():
     assert found["groups"]["day"]["one"]["mae_um"] == 10
     assert found["sigma"]["coverage_68"] == 0
     assert found["groups"]["day"]["one"]["sigma"]["coverage_95"] == 1
+
+
+def test_coverage_factor_makes_a_normal_distribution_honest():
+    random = np.random.default_rng(0)
+    sigmas = random.uniform(1, 10, 20_000)
+    errors = random.normal(0, 1.7 * sigmas)
+    assert coverage_factor(np.zeros_like(errors), errors, sigmas) == pytest.approx(1.7, rel=0.02)
+
+
+def test_coverage_factor_does_not_follow_the_few_largest_errors():
+    random = np.random.default_rng(0)
+    errors = random.normal(0, 1, 10_000)
+    errors[:100] *= 30
+    zeros, ones = np.zeros_like(errors), np.ones_like(errors)
+    assert sigma_factor(zeros, errors, ones) > 2.5
+    factor = coverage_factor(zeros, errors, ones)
+    honest = sigma_figures(zeros, errors, factor * ones)
+    assert honest["coverage_68"] == pytest.approx(0.68, abs=0.02)
+    assert honest["coverage_95"] == pytest.approx(0.95, abs=0.02)
+
+
+def test_a_factor_needs_errors():
+    with pytest.raises(ValueError, match="no errors"):
+        coverage_factor([], [], [])
