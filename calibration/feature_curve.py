@@ -6,12 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.bead_features import BeadFeatures
+from calibration.robust import within_fences
 from hw.errors import StackError
 
 __all__ = ["FeatureCurve", "feature_curve", "typical"]
-
-FENCE_IQR = 1.5
-"""Beads farther than this many interquartile ranges from the quartiles are left out of a plane (Tukey)."""
 
 SATURATED_SHARE = 0.25
 """Planes where so many beads are clipped are left out: their median leans on clipped images."""
@@ -59,9 +57,7 @@ def typical(values: NDArray[np.float64]) -> NDArray[np.float64]:
     -------
     (..., Z) float64
     """
-    low, high = np.percentile(values, [25, 75], axis=-2, keepdims=True)
-    fence = FENCE_IQR * (high - low)
-    kept = (values >= low - fence) & (values <= high + fence)
+    kept = within_fences(values, -2)
     ordered = np.sort(np.where(kept, values, np.inf), axis=-2)
     count = kept.sum(axis=-2, keepdims=True)
     # The median lies within the fences, so that at least one bead is kept.

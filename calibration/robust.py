@@ -1,15 +1,15 @@
-"""Spread that a few wild values do not move, and which values are wild."""
+"""What a few wild values do not move: a spread, and fences that leave them out."""
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["robust_sigma", "within_fences"]
+__all__ = ["FENCE_IQR", "robust_sigma", "within_fences"]
 
 MAD_TO_SIGMA = 1.4826
 """Standard deviation of normal values whose median absolute deviation is 1."""
 
-FENCE = 1.5
-"""Beyond the quartiles by so many times their distance, a value is an outlier (Tukey 1977)."""
+FENCE_IQR = 1.5
+"""Values farther than this many interquartile ranges from the quartiles are outliers (Tukey; paper 5)."""
 
 
 def robust_sigma(deviations: NDArray[np.floating]) -> float:
@@ -22,18 +22,21 @@ def robust_sigma(deviations: NDArray[np.floating]) -> float:
     return MAD_TO_SIGMA * float(np.median(np.abs(deviations)))
 
 
-def within_fences(values: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Return which values are no outliers by their interquartile range, along the last axis.
+def within_fences(values: NDArray[np.floating], axis: int) -> NDArray[np.bool_]:
+    """Return which values are no outliers among those along an axis.
+
+    The median never is one, and with fewer than four values none is.
 
     Parameters
     ----------
-    values : (..., N)
+    values : of any shape
+    axis : along which they are to be like each other
 
     Returns
     -------
-    (..., N) bool
-        At least half of each N.
+    of the same shape, bool
     """
-    low, high = np.quantile(values, [0.25, 0.75], axis=-1, keepdims=True)
-    reach = FENCE * (high - low)
-    return np.asarray((values >= low - reach) & (values <= high + reach))
+    low, high = np.percentile(values, [25, 75], axis=axis, keepdims=True)
+    fence = FENCE_IQR * (high - low)
+    kept: NDArray[np.bool_] = (values >= low - fence) & (values <= high + fence)
+    return kept

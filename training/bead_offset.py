@@ -21,9 +21,6 @@ from training.judge import Judge
 
 __all__ = ["BeadAnswers", "BeadCrops", "PooledOffset", "ask", "cut_beads", "pool", "search_for"]
 
-LEAST_FOR_FENCES = 4
-"""Fewer values have no quartiles to speak of, and all are kept."""
-
 
 @dataclass(frozen=True, eq=False)
 class BeadCrops:
@@ -145,15 +142,11 @@ def pool(answers: BeadAnswers) -> PooledOffset | None:
     Beads whose slope is an outlier among the image's are left out for all networks: they lie elsewhere. Then
     each network leaves out the beads about which its answer is one.
     """
-    answers = answers.of(_kept(answers.slopes))
-    offsets = answers.offsets_um
-    if not offsets.size:
+    if not answers.offsets_um.size:
         return None
-    kept = _kept(offsets)
+    answers = answers.of(within_fences(answers.slopes, 0))
+    offsets = answers.offsets_um
+    kept = within_fences(offsets, 1)
     by_network = [float(row[keep].mean()) for row, keep in zip(offsets, kept, strict=True)]
     of_beads = offsets[:, kept.any(axis=0)].mean(axis=0)
     return PooledOffset(float(np.mean(by_network)), float(of_beads.std()), len(of_beads))
-
-
-def _kept(values: NDArray[np.float64]) -> NDArray[np.bool_]:
-    return within_fences(values) if values.shape[-1] >= LEAST_FOR_FENCES else np.ones(values.shape, np.bool_)

@@ -30,6 +30,7 @@ NETWORKS = 10
 LEVELS = ("zero_centre", "z_score", "background")
 BEADS = (1, 3, 6)
 DRAWS = 4
+EVERY = 3
 
 
 def bead_rows(folder: Path, recipe: str, sets: int | None = None) -> list[Row]:
@@ -91,7 +92,10 @@ def train_networks(folder: Path, recipe: str) -> dict[str, Any]:
 
 
 def cut_test_beads(paths: Sequence[Path], kept: Path) -> list[dict[str, Any]]:
-    """Cut out the beads of every plane, each found in that plane alone; kept in a file."""
+    """Cut out the beads of some planes, each found in that plane alone; kept in a file.
+
+    Of each stack every so many planes, beginning with another one from stack to stack.
+    """
     import pickle
 
     from calibration.beads import BeadSearch
@@ -105,11 +109,12 @@ def cut_test_beads(paths: Sequence[Path], kept: Path) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = pickle.loads(kept.read_bytes())
         return found
     images = []
-    for path in paths:
+    for number, path in enumerate(paths):
         stack, label = read_stack(path), read_label(path)
         assert label is not None
         search = BeadSearch(BEAD_UM / stack.um_per_px, INPUT_PX)
-        for image, position_um in zip(rgb_planes(stack), stack.positions_um, strict=True):
+        chosen = slice(number % EVERY, None, EVERY)
+        for image, position_um in zip(rgb_planes(stack)[chosen], stack.positions_um[chosen], strict=True):
             images.append(
                 {
                     "set": stack.specimen,
