@@ -30,6 +30,8 @@ def main() -> None:
     parser.add_argument("--slides", type=int, default=40, help="paper 2: slides to judge on")
     parser.add_argument("--days", type=int, default=40, help="paper 4: days to judge on")
     parser.add_argument("--bead-sets", type=int, default=7, help="paper 5: sets to learn from")
+    parser.add_argument("--bead-networks", type=int, default=10, help="paper 5: networks to average")
+    parser.add_argument("--bead-minutes", type=float, default=None, help="paper 5: to train each for")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +39,13 @@ def main() -> None:
         2: lambda: slide_rows(options.folder / "slide", options.slides),
         3: lambda: yeast_rows(options.folder / "yeast", "yeast_z_bins", None),
         4: lambda: slit_rows(options.days),
-        5: lambda: bead_rows(options.folder / "beads", "bead_crops", options.bead_sets),
+        5: lambda: bead_rows(
+            options.folder / "beads",
+            "bead_crops",
+            options.bead_sets,
+            options.bead_networks,
+            options.bead_minutes,
+        ),
     }
     rows: list[Row] = []
     if options.json and options.json.exists():

@@ -24,65 +24,82 @@ __all__ = ["bead_rows"]
 RIG = "beads_sim"
 PAPER_5 = "within 7.5 um of the reference plane, also with six beads (abstract, figures 10 and 11)"
 WITHIN_UM = 7.5
-# First seed and number of sets: to learn from at several exposures and at 12 ms alone, and to test on.
-LEARN, SIMULATED, TEST = (310_000, 7), (6_000, 24), (320_000, 8)
-NETWORKS = 10
-LEVELS = ("zero_centre", "z_score", "background")
+# First seed of the sets to learn from at several exposures; first seed and number of those to learn from at
+# 12 ms alone, and of those to test on.
+LEARN, SIMULATED, TEST = 310_000, (6_000, 24), (320_000, 8)
+LEVELS = ("as_is", "zero_centre", "z_score", "background")
 BEADS = (1, 3, 6)
 DRAWS = 4
 EVERY = 3
 
 
-def bead_rows(folder: Path, recipe: str, sets: int | None = None) -> list[Row]:
-    """Record what is missing, train, and judge images of sets never trained on."""
-    first, number = LEARN
-    learnt = learning_crops(RIG, range(first, first + (sets or number)), folder / "crops")
+def bead_rows(
+    folder: Path, recipe: str, sets: int, networks: int = 10, max_minutes: float | None = None
+) -> list[Row]:
+    """Record what is missing, train, and judge images of sets never trained on.
+
+    Parameters
+    ----------
+    folder : for all of it
+    recipe : of the networks, which differ by their seed
+    sets : recorded at several exposures to learn from
+    networks : how many are averaged
+    max_minutes : to train each
+    """
+    learnt = learning_crops(RIG, range(LEARN, LEARN + sets), folder / "crops")
     crops_of_simulated(
         RIG, range(SIMULATED[0], sum(SIMULATED)), folder / "simulated", folder / "crops_simulated"
     )
     paths = test_stacks(RIG, range(TEST[0], sum(TEST)), folder / "test")
     cut = cut_test_beads(paths, folder / "test_beads.pickle")
-    networks = train_networks(folder, recipe)
-    images = judged(cut, networks)
-    ten = [name for name in networks if name.startswith("as_is")]
+    all_of_them = [f"network_{seed}" for seed in range(networks)]
+    runs = train_networks(folder, recipe, networks, max_minutes)
+    images = judged(cut, runs)
     label_errors = [e for each in learnt for e in each["label_error_um"].values()]
     rows = []
     cases: list[tuple[str, Sequence[str], int | None]] = [
-        ("ten networks, all beads", ten, None),
-        *((f"ten networks, {n} beads", ten, n) for n in BEADS),
-        ("one network, all beads", ten[:1], None),
-        ("one network, 6 beads", ten[:1], 6),
-        *((f"one network, {name}, 6 beads", [name], 6) for name in networks if name not in ten),
+        (f"{networks} networks, all beads", all_of_them, None),
+        *((f"{networks} networks, {n} beads", all_of_them, n) for n in BEADS),
+        ("one network, all beads", all_of_them[:1], None),
+        ("one network, 6 beads", all_of_them[:1], 6),
+        *((f"normalisations: one short run, {name}, 6 beads", [name], 6) for name in LEVELS),
     ]
     for case, chosen, beads in cases:
-        first_run = networks[chosen[0]]
+        first = runs[chosen[0]]
         rows.append(
             {
                 "case": case,
                 "paper": 5,
                 "rig": RIG,
-                "network": first_run.recipe.network,
-                "recipe": first_run.recipe.name,
-                "levels": first_run.recipe.levels,
-                "learnt_from": len(first_run.split["train"]),
-                "images_seen": first_run.record.images_seen,
-                "minutes": float(np.mean([networks[name].record.minutes or 0 for name in chosen])),
+                "network": first.recipe.network,
+                "recipe": first.recipe.name,
+                "levels": first.recipe.levels,
+                "loss": first.recipe.loss.kind,
+                "seeds": [runs[name].recipe.seed for name in chosen],
+                "learnt_from": len(first.split["train"]),
+                "planes": first.record.planes,
+                "images_seen": [runs[name].record.images_seen for name in chosen],
+                "minutes": [runs[name].record.minutes for name in chosen],
                 "label_rms_um": float(np.sqrt(np.mean(np.square(label_errors)))),
                 "figure_of_the_paper": PAPER_5,
-                **figures(pooled_errors(images, list(networks), chosen, beads)),
+                **figures(pooled_errors(images, list(runs), chosen, beads)),
             }
         )
     return rows
 
 
-def train_networks(folder: Path, recipe: str) -> dict[str, Any]:
-    """Train ten networks that differ by their seed, one for each other normalisation, or take them."""
+def train_networks(folder: Path, recipe: str, networks: int, max_minutes: float | None) -> dict[str, Any]:
+    """Train the networks, and a short one for each normalisation, or take what is there."""
     from training.fit import train
-    from training.recipe import load_recipe
+    from training.recipe import LossConfig, load_recipe
 
     base = load_recipe(recipe)
-    wanted = {f"as_is_{seed}": base.model_copy(update={"seed": seed}) for seed in range(NETWORKS)}
-    wanted |= {levels: base.model_copy(update={"levels": levels}) for levels in LEVELS}
+    wanted = {
+        f"network_{seed}": base.model_copy(update={"seed": seed, "max_minutes": max_minutes})
+        for seed in range(networks)
+    }
+    short = {"samples": 24_000, "epoch_samples": 4_000, "loss": LossConfig(kind="mse")}
+    wanted |= {levels: base.model_copy(update={"levels": levels, **short}) for levels in LEVELS}
     runs = {}
     stacks = [folder / "crops", folder / "crops_simulated"]
     for name, each in wanted.items():
