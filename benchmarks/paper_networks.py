@@ -9,6 +9,8 @@ runs, so that a study that was cut short goes on. Rows of papers not asked for s
 
 import argparse
 import json
+import shlex
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,14 +50,17 @@ def main() -> None:
         ),
     }
     rows: list[Row] = []
+    commands: dict[str, str] = {}
     if options.json and options.json.exists():
-        rows = json.loads(options.json.read_text(encoding="utf-8"))["rows"]
+        held = json.loads(options.json.read_text(encoding="utf-8"))
+        rows, commands = held["rows"], held["commands"]
     for paper in options.papers:
         found = studies[paper]()
         print_rows(found)
         rows = sorted([*(row for row in rows if row["paper"] != paper), *found], key=lambda row: row["paper"])
+        commands[f"paper {paper}"] = shlex.join(["python", "benchmarks/paper_networks.py", *sys.argv[1:]])
         if options.json:
-            write_report(options.json, rows)
+            write_report(options.json, rows, commands=dict(sorted(commands.items())))
 
 
 if __name__ == "__main__":
