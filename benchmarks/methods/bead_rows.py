@@ -1,4 +1,4 @@
-"""Paper 5 on simulated beads: crops, four normalisations, ten networks, and few beads to an image."""
+"""Paper 5 on simulated beads: crops, four normalisations, several networks, and few beads to an image."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

@@ -6,11 +6,9 @@ from typing import Literal
 import torch
 from torch import nn
 
-__all__ = ["LEVELS", "Levelled", "LevelsName"]
+__all__ = ["Levelled", "LevelsName"]
 
 LevelsName = Literal["as_is", "zero_centre", "z_score", "background"]
-
-LEVELS: tuple[LevelsName, ...] = ("as_is", "zero_centre", "z_score", "background")
 
 # What lies further from the middle than this share of the shorter side is background: 20 pixels of 64, a
 # bead's diameter (paper 5 takes its background there, section "Metrics for estimating the REFP").
@@ -31,7 +29,7 @@ class Levelled(nn.Module):
     Parameters
     ----------
     network : what looks at the levelled image
-    levels : one of `LEVELS` but `as_is`, for which the network itself will do
+    levels : all but `as_is`, for which the network itself will do
     mean, std : the rig's normalisation, three numbers each: what is black, and what is white
     """
 
