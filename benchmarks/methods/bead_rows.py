@@ -52,9 +52,16 @@ def bead_rows(
     )
     paths = test_stacks(RIG, range(TEST[0], sum(TEST)), folder / "test")
     cut = cut_test_beads(paths, folder / "test_beads.pickle")
-    all_of_them = [f"network_{seed}" for seed in range(networks)]
     runs = train_networks(folder, recipe, networks, max_minutes)
-    images = judged(cut, runs)
+    return rows_of(runs, judged(cut, runs), learnt)
+
+
+def rows_of(
+    runs: Mapping[str, Any], images: Sequence[Mapping[str, Any]], learnt: Sequence[Mapping[str, Any]]
+) -> list[Row]:
+    """Return the rows, given the runs by name, what they said about the beads, and the sets learnt from."""
+    all_of_them = [name for name in runs if name not in LEVELS]
+    networks = len(all_of_them)
     label_errors = [e for each in learnt for e in each["label_error_um"].values()]
     rows = []
     cases: list[tuple[str, Sequence[str], int | None]] = [
@@ -62,7 +69,7 @@ def bead_rows(
         *((f"{networks} networks, {n} beads", all_of_them, n) for n in BEADS),
         ("one network, all beads", all_of_them[:1], None),
         ("one network, 6 beads", all_of_them[:1], 6),
-        *((f"normalisations: one short run, {name}, 6 beads", [name], 6) for name in LEVELS),
+        *((f"normalisations: one short run, {name}, 6 beads", [name], 6) for name in runs if name in LEVELS),
     ]
     for case, chosen, beads in cases:
         first = runs[chosen[0]]
