@@ -23,10 +23,10 @@ from export.convert import convert
 from export.data import ExportData, export_data, network_inputs
 from export.model_card import model_card
 from export.origin import commands, named_range, round_up
-from export.parity import file_predictions, float_predictions, losses, measure_parity
+from export.parity import Samples, file_predictions, float_predictions, losses, measure_parity
 from export.quantize import Quantization, quantize
 from hw.errors import ConfigError, WormfocusError
-from training.metrics import grouped_figures
+from training.metrics import coverage_factor, grouped_figures
 from training.run import Run, effort, package_versions
 
 __all__ = ["LossyExportError", "build", "export_run"]
@@ -122,12 +122,13 @@ def build(
     tell(f"quantizing to {method} with {len(data.calibration)} images")
     flatbuffer = quantize(flatbuffer, method, network_inputs(data.calibration, normalisation))
     network = Network(flatbuffer, spec, normalisation, str(out), mirrors=mirrors)
-    tell(f"measuring on {len(data.test.images)} images of {len(data.test_specimens)} new specimens")
     outputs = OutputSpec(
         kind="offset_sigma" if run.recipe.tells_sigma else "offset",
         scale_um=run.scale_um,
         sigma_factor=run.sigma_factor,
     )
+    run, outputs = _with_sigma_factors(run, network, outputs, data.validation, mirrors)
+    tell(f"measuring on {len(data.test.images)} images of {len(data.test_specimens)} new specimens")
     trained = float_predictions(run, data.test.images, mirrors)
     shipped = file_predictions(network, outputs, data.test.images)
     parity = measure_parity(data.test.offsets_um, trained, shipped, run.record.optics.dof_um)
@@ -137,6 +138,27 @@ def build(
     card = card.model_copy(update={"mirrors": mirrors})
     figures = {"float": float_figures, "file": file_figures, "parity": parity.model_dump(mode="json")}
     return Bundle(card, flatbuffer, out), figures
+
+
+def _with_sigma_factors(
+    run: Run, network: Network, outputs: OutputSpec, validation: Samples, mirrors: int
+) -> tuple[Run, OutputSpec]:
+    """Fit the factors of deviations to what is said, over mirror images, of what the run was validated with.
+
+    Both the float network's and the file's own: the run's is for single images. It stays where the stacks
+    lack validation.
+    """
+    if outputs.width == 1 or not len(validation.images):
+        return run, outputs
+    trained = float_predictions(run, validation.images, mirrors)
+    shipped = file_predictions(network, outputs, validation.images)
+    more = []
+    for said in (trained, shipped):
+        assert said.sigmas_um is not None
+        more.append(coverage_factor(validation.offsets_um, said.offsets_um, said.sigmas_um))
+    record = run.record.model_copy(update={"sigma_factor": run.sigma_factor * more[0]})
+    fitted = outputs.model_copy(update={"sigma_factor": outputs.sigma_factor * more[1]})
+    return Run(run.folder, run.network, record), fitted
 
 
 def _figures(run: Run, data: ExportData, predicted_um: NDArray[np.float64]) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class ExportData:
     Attributes
     ----------
     calibration : (N, height, width, 3) uint8, from training, for the ranges of activations
+    validation : of specimens that the weights were chosen by; none where the stacks lack them
     test : of specimens that neither training nor the choice of weights has seen
     test_specimens : names of those
     simulated_rig : on which the specimens were simulated; None for recorded ones
@@ -38,6 +39,7 @@ class ExportData:
     """
 
     calibration: NDArray[np.uint8]
+    validation: Samples
     test: Samples
     test_specimens: tuple[str, ...]
     simulated_rig: RigConfig | None
@@ -81,15 +83,15 @@ def export_data(
                 f"{', '.join(map(str, stacks))}: none of {len(data.specimens)} specimens {what}; "
                 "add folders with --stacks"
             )
+    validated = [name for name in data.specimens if name in set(run.split["validation"])]
     calibration, test = _windows(data, train), _windows(data, unseen)
     calibration = calibration[
         calibration_rows(data.specimen[calibration], data.offsets_um[calibration], _CALIBRATION_IMAGES)
     ]
     return ExportData(
         calibration=np.stack([data.centred(int(row)) for row in calibration]),
-        test=Samples(
-            np.stack([data.centred(int(row)) for row in test]), data.offsets_um[test].astype(np.float64)
-        ),
+        validation=_samples(data, _windows(data, validated)),
+        test=_samples(data, test),
         test_specimens=tuple(unseen),
         simulated_rig=load_rig(rig_name) if simulated else None,
         sources=tuple(sources(labelled, data)),
@@ -130,6 +132,14 @@ def calibration_rows(
         rows = np.flatnonzero(specimen == order[turn % len(order)])
         chosen.append(int(rows[np.abs(offsets_um[rows] - offset_um).argmin()]))
     return np.unique(np.array(chosen, np.int64))
+
+
+def _samples(data: Prepared, rows: NDArray[np.int64]) -> Samples:
+    spec = data.spec
+    images = np.empty((len(rows), spec.height_px, spec.width_px, 3), np.uint8)
+    for image, row in zip(images, rows, strict=True):
+        image[...] = data.centred(int(row))
+    return Samples(images, data.offsets_um[rows].astype(np.float64))
 
 
 def _windows(data: Prepared, specimens: list[str]) -> NDArray[np.int64]:

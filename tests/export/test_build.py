@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("torch", reason="needs the export extra")
 pytest.importorskip("ai_edge_quantizer", reason="needs the export extra")
 
+from calibration.label import read_label
 from calibration.stack import read_stack
 from edge.bundle import Predictor, check_fits, load_bundle
 from export import parity
@@ -17,6 +18,8 @@ from export.data import calibration_rows
 from export.origin import round_up
 from hw.config import load_rig
 from hw.errors import ConfigError
+from training.metrics import sigma_figures
+from training.run import load_run
 from wormfocus.command import main
 
 
@@ -38,7 +41,8 @@ def test_the_bundle_runs_on_the_rig(exported: Path, small_run: Path) -> None:
         prediction = predictor.predict(image)
         # The network is a coarse fit; its sign and size show that nothing is swapped or scaled twice.
         assert prediction.offset_um == pytest.approx(50.0 - position, abs=300)
-        assert prediction.sigma_um == pytest.approx(np.exp(-1) * 500 * 1.25, rel=0.02)
+        sigma_um = np.exp(-1) * 500 * bundle.card.outputs.sigma_factor
+        assert prediction.sigma_um == pytest.approx(sigma_um, rel=0.02)
 
 
 def test_the_card_tells_where_it_comes_from(exported: Path) -> None:
@@ -49,9 +53,25 @@ def test_the_card_tells_where_it_comes_from(exported: Path) -> None:
         "float32",
         "offset_sigma",
     )
-    assert (card.outputs.scale_um, card.outputs.sigma_factor, card.trained_range_um) == (500, 1.25, 990)
+    assert (card.outputs.scale_um, card.trained_range_um) == (500, 990)
     assert (card.training.specimens, card.training.planes) == (3, 36)
     assert "torch" in card.versions
+
+
+def test_deviations_are_fitted_to_what_the_file_says_of_validation(exported: Path, small_run: Path) -> None:
+    bundle = load_bundle(exported / "small.tflite")
+    # The run's factor, of the float network, is another.
+    assert bundle.card.outputs.sigma_factor != pytest.approx(1.25, rel=0.01)
+    predictor = Predictor(bundle)
+    (name,) = load_run(small_run).split["validation"]
+    path = small_run / "stacks" / f"{name}.ome.tif"
+    stack, label = read_stack(path), read_label(path)
+    said = [predictor.predict(image) for image in stack.images]
+    errors = np.abs([p.offset_um for p in said] - (label.focus_um - stack.positions_um))
+    found = sigma_figures(errors, np.zeros(len(said)), [p.sigma_um for p in said])
+    # Of twelve images, steps of 8 %.
+    assert found["coverage_68"] == pytest.approx(0.68, abs=0.1)
+    assert found["coverage_95"] == pytest.approx(0.95, abs=0.1)
 
 
 def test_it_is_measured_on_new_specimens_only(exported: Path) -> None:
@@ -122,7 +142,6 @@ def test_stacks_without_new_specimens_are_refused(
 
 def test_levels_are_not_for_static_int8(small_run: Path, tmp_path: Path) -> None:
     from export.build import export_run
-    from training.run import load_run
 
     run = load_run(small_run)
     recipe = run.recipe.model_copy(update={"levels": "z_score"})
