@@ -19,7 +19,20 @@ from edge.bundle import window_px
 from hw.errors import ConfigError
 from training.judge import Judge
 
-__all__ = ["BeadAnswers", "BeadCrops", "PooledOffset", "ask", "cut_beads", "pool", "search_for"]
+__all__ = [
+    "ENOUGH_BEADS",
+    "BeadAnswers",
+    "BeadCrops",
+    "PooledOffset",
+    "ask",
+    "cut_beads",
+    "pool",
+    "search_for",
+]
+
+
+ENOUGH_BEADS = 6
+"""Fewer do not outvote one that lies elsewhere (paper 5, section "Number of models and number of beads")."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -42,6 +42,7 @@ def beads(
     from calibration.label import read_label
     from calibration.stack import find_stacks, read_stack, stack_name
     from hw.errors import StackError
+    from training.bead_offset import ENOUGH_BEADS
     from training.candidate import open_candidates
 
     candidates = open_candidates(networks)
@@ -66,7 +67,10 @@ def beads(
         raise StackError(f"{', '.join(map(str, stacks))}: no stacks; give folders of images with beads")
     errors = np.array([abs(row["error_um"]) for row in rows if row["error_um"] is not None])
     blind = sum(row["offset_um"] is None for row in rows)
-    said = f"{len(rows)} images, {blind} without a bead"
+    few = sum(0 < row["beads"] < ENOUGH_BEADS for row in rows)
+    said = (
+        f"{len(rows)} images, {blind} without a bead, {few} with fewer than the {ENOUGH_BEADS} to be trusted"
+    )
     figures: dict[str, float] = {}
     if len(errors):
         figures = {
@@ -78,7 +82,7 @@ def beads(
     print(said)
     if json_file is not None:
         names = [candidate.name for candidate in candidates]
-        counts = {"images": len(rows), "without_beads": blind, "judged": len(errors)}
+        counts = {"images": len(rows), "without_beads": blind, "too_few_beads": few, "judged": len(errors)}
         write_json(json_file, {"networks": names, **counts, **figures, "rows": rows})
 
 
