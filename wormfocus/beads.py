@@ -67,9 +67,9 @@ def beads(
         raise StackError(f"{', '.join(map(str, stacks))}: no stacks; give folders of images with beads")
     errors = np.array([abs(row["error_um"]) for row in rows if row["error_um"] is not None])
     blind = sum(row["offset_um"] is None for row in rows)
-    few = sum(0 < row["beads"] < ENOUGH_BEADS for row in rows)
+    few = sum(0 < row["found"] < ENOUGH_BEADS for row in rows)
     said = (
-        f"{len(rows)} images, {blind} without a bead, {few} with fewer than the {ENOUGH_BEADS} to be trusted"
+        f"{len(rows)} images, {blind} without a bead, {few} with fewer than {ENOUGH_BEADS}: not to be trusted"
     )
     figures: dict[str, float] = {}
     if len(errors):
@@ -99,11 +99,13 @@ def _rows(name: str, stack: "ZStack", judges: "list[Judge]", bead_um: float) -> 
     search = search_for(judges[0], bead_um, stack.um_per_px)
     rows = []
     for image, position_um in zip(rgb_planes(stack), stack.positions_um, strict=True):
-        pooled = pool(ask(cut_beads(image, search), judges))
+        cut = cut_beads(image, search)
+        pooled = pool(ask(cut, judges))
         rows.append(
             {
                 "stack": name,
                 "position_um": float(position_um),
+                "found": len(cut.crops),
                 "beads": pooled.beads if pooled else 0,
                 "offset_um": pooled.offset_um if pooled else None,
                 "spread_um": pooled.spread_um if pooled else None,

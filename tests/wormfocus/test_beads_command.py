@@ -71,7 +71,7 @@ def test_each_image_is_judged_by_its_beads_and_networks_are_averaged(slides: Pat
     assert (both["images"], both["without_beads"], both["judged"]) == (3, 1, 2)
     assert both["too_few_beads"] == 0
     near, far = both["rows"][1], both["rows"][2]
-    assert near["beads"] == 6
+    assert near["found"] == 6
     assert near["error_um"] == pytest.approx(near["offset_um"] - 5.0)
     means = [told[name]["rows"][1]["offset_um"] for name in ("p", "q")]
     assert near["offset_um"] == pytest.approx(np.mean(means), abs=1e-4)
