@@ -42,9 +42,9 @@ $(VENV)/base.stamp: pyproject.toml $(PINS)
 	@touch $@
 
 $(VENV)/full.stamp: $(VENV)/base.stamp
-	@echo "adding training, export and development tools to $(VENV): about 2.2 GB, once"
+	@echo "adding training, sweeps, export and development tools to $(VENV): about 2.7 GB, once"
 	@$(PIP) -c $(PINS) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch torchvision
-	@$(PIP) -c $(PINS) -e '.[train,export,dev]'
+	@$(PIP) -c $(PINS) -e '.[train,sweep,export,dev]'
 	@touch $@
 
 # --- use -----------------------------------------------------------------------------------------------

@@ -11,15 +11,24 @@ out. Stacks are kept in a folder: a run that was cut short goes on.
 
 import argparse
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import cv2
 import numpy as np
+from methods.label_rows import Verdict, summary, verdicts
 from methods.report import Row, print_rows, write_report
-from methods.worm_stacks import WormStack, out_of_range, tilted, tilted_focus, worm_stack
+from methods.worm_stacks import (
+    WormStack,
+    crowded_seeds,
+    out_of_range,
+    pictured_focus,
+    tilted,
+    tilted_focus,
+    worm_stack,
+)
 from numpy.typing import NDArray
 
 from calibration.examine import Plan, examine
@@ -31,7 +40,6 @@ from calibration.stack import ZStack, read_recording, read_stack
 from hw.config import RigConfig, load_rig
 from hw.frame import Box
 
-WRONG_DOF = 0.1
 PLANES_PER_DOF = 3
 TILTS = (3, 6)
 """Planes from edge to edge: one and two depths of field."""
@@ -47,6 +55,7 @@ class Other:
     ----------
     planes : of `wormfocus simulate`
     measure, criterion : of the labels; the criterion is that of all measures of contrast
+    linear : as of `Plan`, for stacks that say nothing of their camera
     own_zero : the measure's focus is at a distance from the rig's true focus that belongs to the rig, such as
         that of a beam from the imaging camera's, so that bias is no error
     """
@@ -54,6 +63,7 @@ class Other:
     planes: StackPlan
     measure: str = DEFAULT_MEASURE
     criterion: Literal["max", "min"] | None = None
+    linear: bool | None = None
     own_zero: bool = False
 
 
@@ -62,8 +72,8 @@ OTHERS = {
     # contrast is least in focus.
     "slide_sim": Other(StackPlan(41, 10.0, 120.0, True)),
     "slit_laser_sim": Other(StackPlan(41, 10.0, None, True), "power_spectrum_std", own_zero=True),
-    "beads_sim": Other(StackPlan(31, 150.0, None, True), own_zero=True),
-    "yeast_sim": Other(StackPlan(31, 5.0, None, True), criterion="min"),
+    "beads_sim": Other(StackPlan(31, 150.0, None, True), linear=True, own_zero=True),
+    "yeast_sim": Other(StackPlan(31, 5.0, None, True), criterion="min", linear=True),
 }
 
 RECORDED = {
@@ -73,36 +83,6 @@ RECORDED = {
     "dhm_cheekcell_laser": None,
 }
 """Recorded stacks, with the spacing where only the planes' order is known."""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What became of one stack: the error of its label in um, or why it has none."""
-
-    error_um: float | None
-    reason: str = ""
-
-
-def summary(case: str, peaks: list[Peak | None], truths: list[float], rig: RigConfig) -> Row:
-    """Bias and spread of the peaks of many stacks, in steps of the rig's axis."""
-    found = [(p.position - t, p.sigma) for p, t in zip(peaks, truths, strict=True) if p is not None]
-    row: Row = {"case": case, "stacks": len(peaks), "without_peak": len(peaks) - len(found)}
-    if not found:
-        return row
-    errors, sigmas = np.array(found).T
-    steps = errors / rig.axis.um_per_step
-    return row | {
-        "bias_steps": round(float(steps.mean()), 2),
-        "spread_steps": round(float(steps.std()), 2),
-        "rms_steps": round(float(np.sqrt(np.mean(steps**2))), 2),
-        "median_abs_steps": round(float(np.median(np.abs(steps))), 2),
-        "p90_abs_steps": round(float(np.quantile(np.abs(steps), 0.9)), 2),
-        "largest_steps": round(float(np.abs(steps).max()), 2),
-        "rms_dof": round(float(np.sqrt(np.mean(errors**2))) / rig.optics.dof_um, 4),
-        "sigma_median_steps": round(float(np.median(sigmas)) / rig.axis.um_per_step, 2),
-        "within_1_sigma": round(float(np.mean(np.abs(errors) < sigmas)), 2),
-        "within_3_sigma": round(float(np.mean(np.abs(errors) < 3 * sigmas)), 2),
-    }
 
 
 def peak_of(
@@ -123,51 +103,16 @@ def peak_of(
 
 def verdict(stack: ZStack, truth_um: float, how: Other | None = None) -> Verdict:
     """Label a stack as `wormfocus label` does."""
-    found = examine(stack) if how is None else examine(stack, how.measure, Plan(criterion=how.criterion))
+    if how is None:
+        found = examine(stack)
+    else:
+        found = examine(stack, how.measure, Plan(criterion=how.criterion, linear=how.linear))
     if found.reason or found.peak is None:
         return Verdict(None, found.reason)
-    return Verdict(found.peak.position - truth_um)
+    return Verdict(found.peak.position - truth_um, sigma_um=found.peak.sigma)
 
 
-def verdicts(case: str, found: list[Verdict], rig: RigConfig, *, in_range: bool = True) -> Row:
-    """How many labels of a case are right, wrong and refused; out of range every label is wrong."""
-    errors = np.array([v.error_um for v in found if v.error_um is not None])
-    wrong = np.abs(errors) > WRONG_DOF * rig.optics.dof_um if in_range else np.ones(len(errors), bool)
-    row: Row = {
-        "case": case,
-        "stacks": len(found),
-        "labelled": len(errors),
-        "refused": len(found) - len(errors),
-        "wrong_not_flagged": int(wrong.sum()),
-        "wrong_share_of_stacks": round(float(wrong.sum()) / max(len(found), 1), 3),
-    }
-    if len(errors) and in_range:
-        steps = errors / rig.axis.um_per_step
-        row |= {
-            "rms_steps": round(float(np.sqrt(np.mean(steps**2))), 2),
-            "median_abs_steps": round(float(np.median(np.abs(steps))), 2),
-            "p90_abs_steps": round(float(np.quantile(np.abs(steps), 0.9)), 2),
-            "largest_steps": round(float(np.abs(steps).max()), 2),
-            "half_dof_out": int((np.abs(errors) > rig.optics.dof_um / 2).sum()),
-        }
-    for word in (
-        "end of the range",
-        "noise",
-        "minimum",
-        "several comparable",
-        "several depths",
-        "disagree",
-        "does not",
-        "tilted",
-        "uncertain",
-    ):
-        count = sum(word in v.reason.split(";")[0] for v in found)
-        if count:
-            row[f"refused_{word.replace(' ', '_')}"] = count
-    return row
-
-
-def rendered(rig: RigConfig, seeds: range, case: str, folder: Path) -> list[WormStack]:
+def rendered(rig: RigConfig, seeds: Sequence[int], case: str, folder: Path) -> list[WormStack]:
     """Stacks of a case, of those seeds whose worm has a true focus."""
     step_um = rig.optics.dof_um / PLANES_PER_DOF
     return [s for seed in seeds if (s := worm_stack(rig, seed, case, step_um, folder)) is not None]
@@ -198,10 +143,55 @@ def labels_of_tilted_worms(rig: RigConfig, seeds: range, folder: Path) -> Iterat
     yield from _tilted(rig, rendered(rig, seeds, "plain", folder), folder)
 
 
+def labels_of_plain_worms(rig: RigConfig, seeds: range, crowded: int, folder: Path) -> Iterator[Row]:
+    """Rows for whole labels of worms as they come, and of so many beside another worm."""
+    plain = rendered(rig, seeds, "plain", folder)
+    found, row = _plain(rig, "plain", plain)
+    yield row
+    yield _against_pictures(rig, row, found, plain, folder)
+    if crowded:
+        beside = crowded_seeds(rig, seeds.stop, crowded)
+        yield _plain(rig, "beside another worm", rendered(rig, beside, "plain", folder))[1]
+
+
+def _plain(rig: RigConfig, what: str, specimens: list[WormStack]) -> tuple[list[Verdict], Row]:
+    """Against true focus, that of the whole worm in light."""
+    found = [verdict(s.stack, 0.0) for s in specimens]
+    row = verdicts(f"{rig.name}, labels, {what}", found, rig)
+    return found, row | {"cut_off_by_the_window": sum(s.cut_off for s in specimens)}
+
+
+def _seeds(specimens: list[WormStack]) -> list[int]:
+    return [int(specimen.stack.notes["seed"]) for specimen in specimens]
+
+
+def _against_pictures(
+    rig: RigConfig, row: Row, found: list[Verdict], specimens: list[WormStack], folder: Path
+) -> Row:
+    step_um = rig.optics.dof_um / PLANES_PER_DOF
+    pictured = [pictured_focus(rig, seed, step_um, folder) for seed in _seeds(specimens)]
+    return _against("the noise-free curve of the camera's pictures", row, found, pictured, rig)
+
+
+def _against(what: str, row: Row, found: list[Verdict], foci: list[float], rig: RigConfig) -> Row:
+    """Errors against another focus than the true one of a row; stacks without one are left out."""
+    moved = [
+        label if label.error_um is None else replace(label, error_um=label.error_um - focus)
+        for label, focus in zip(found, foci, strict=True)
+        if not np.isnan(focus)
+    ]
+    return verdicts(f"{row['case']}, against {what}", moved, rig)
+
+
 def labels_of_worms(rig: RigConfig, seeds: range, dusty: int, folder: Path) -> Iterator[Row]:
     """Rows for whole labels of simulated worms, in trouble and not."""
     plain = rendered(rig, seeds, "plain", folder)
-    yield verdicts(f"{rig.name}, labels, plain", [verdict(s.stack, 0.0) for s in plain], rig)
+    found, row = _plain(rig, "plain", plain)
+    yield row
+    step_um = rig.optics.dof_um / PLANES_PER_DOF
+    shown = [tilted_focus(rig, seed, step_um, (0,), folder)[0] for seed in _seeds(plain)]
+    yield _against("the noise-free curve of what the window shows", row, found, shown, rig)
+    yield _against_pictures(rig, row, found, plain, folder)
     yield from _tilted(rig, plain, folder)
     yield _out_of_range(rig, plain)
     for case in ("dusty", "dust below"):
@@ -224,7 +214,7 @@ def _of_worms(rig: RigConfig, what: str, specimens: list[WormStack]) -> Row:
 def _tilted(rig: RigConfig, plain: list[WormStack], folder: Path) -> Iterator[Row]:
     """Against the plane of the middle of the worm's box, and against the tilted worm's own curve."""
     step_um = rig.optics.dof_um / PLANES_PER_DOF
-    seeds = [int(specimen.stack.notes["seed"]) for specimen in plain]
+    seeds = _seeds(plain)
     # Tilted by nothing, a worm's focus has to be that of its stack.
     sharpest = [tilted_focus(rig, seed, step_um, (0, *TILTS), folder) for seed in seeds]
     flat = [tilts[0] for tilts in sharpest]
@@ -265,7 +255,9 @@ def _thinned(stack: ZStack) -> ZStack:
     return ZStack(stack.images[::2], stack.positions_um[::2], stack.um_per_px, stack.specimen, stack.notes)
 
 
-def others(rig: RigConfig, how: Other, seeds: range, folder: Path) -> Iterator[Row]:
+def others(
+    rig: RigConfig, how: Other, seeds: range, folder: Path, *, labels_only: bool = False
+) -> Iterator[Row]:
     """Rows for another simulated rig."""
     made = simulate_stacks(rig, how.planes, seeds, folder / rig.name)
     paths = [done.path for done in made if done.path is not None]
@@ -273,6 +265,7 @@ def others(rig: RigConfig, how: Other, seeds: range, folder: Path) -> Iterator[R
     truths, found = [], []
     of_light = MEASURES[how.measure].focus_is == "minimum"
     names = [how.measure] if of_light else [n for n, m in MEASURES.items() if m.focus_is == "maximum"]
+    names = [] if labels_only else names
     for path in paths:
         stack, label = read_stack(path), read_label(path)
         assert label is not None
@@ -313,10 +306,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="folder of recorded stacks")
     parser.add_argument("--specimens", type=int, default=100, help="worms")
     parser.add_argument("--dusty", type=int, default=5, help="one worm in so many is rendered with dust too")
-    parser.add_argument(
-        "--labels-only", action="store_true", help="leave out the worms' rows of each measure"
-    )
+    parser.add_argument("--labels-only", action="store_true", help="leave out the rows of each measure")
     parser.add_argument("--tilted-only", action="store_true", help="the worms' rows of tilted stacks alone")
+    parser.add_argument("--plain-only", action="store_true", help="the worms' rows of plain stacks alone")
+    parser.add_argument(
+        "--crowded", type=int, default=0, help="with --plain-only: so many later seeds beside another worm"
+    )
     parser.add_argument("--others", type=int, default=100, help="stacks of each other rig")
     parser.add_argument("--rigs", nargs="*", default=["worm_tracker_sim", *OTHERS], help="which rigs")
     parser.add_argument("--seed", type=int, default=6000, help="seed of the first specimen")
@@ -339,11 +334,14 @@ def main() -> None:
         rig = load_rig(name)
         if name in OTHERS:
             seeds = range(options.seed, options.seed + options.others)
-            keep(others(rig, OTHERS[name], seeds, options.stacks))
+            keep(others(rig, OTHERS[name], seeds, options.stacks, labels_only=options.labels_only))
         else:
             seeds = range(options.seed, options.seed + options.specimens)
             if options.tilted_only:
                 keep(labels_of_tilted_worms(rig, seeds, options.stacks))
+                continue
+            if options.plain_only:
+                keep(labels_of_plain_worms(rig, seeds, options.crowded, options.stacks))
                 continue
             if not options.labels_only:
                 keep(measures_of_worms(rig, seeds, options.stacks))

@@ -157,7 +157,8 @@ def acquire_stack(
             "um_per_step": f"{scale:g}",
             "dof_um": f"{rig.config.optics.dof_um:g}",
             "na": f"{rig.config.optics.na:g}",
-        },
+        }
+        | ({"linear": "yes"} if rig.config.camera.linear else {}),
     )
 
 

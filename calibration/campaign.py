@@ -27,6 +27,7 @@ from calibration.dataset import (
     read_dataset,
     write_dataset,
 )
+from calibration.judged import judge_stack
 from calibration.label import focus_curve
 from calibration.session_plan import frame_bytes, plan_stacks, stack_positions
 from calibration.settle import in_words, settle_record
@@ -254,9 +255,11 @@ def record(
             if path.exists():
                 raise StackError(f"{path}: appeared while the session ran; move it elsewhere")
             write_stack(path, stack, compress=campaign.plan.compress)
-            campaign = campaign.with_session(
-                campaign.session.with_recorded(index, recorded_stack(path, stack))
-            )
+            recorded = recorded_stack(path, stack)
+            campaign = campaign.with_session(campaign.session.with_recorded(index, recorded))
+            # At once: whoever hears it at the end of the day has recorded an empty plate.
+            if doubt := judge_stack(entry, recorded).reason:
+                tell(f"{entry.file}: no focus to be trusted: {doubt}; is the specimen still under the lens?")
         except StackError as error:
             safe = f"{campaign.session.done} of {len(campaign.session.stacks)} stacks are safe"
             raise StackError(f"{error}; {safe}, the same command goes on") from error

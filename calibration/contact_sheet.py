@@ -1,7 +1,6 @@
 """The picture of a recording session: its stacks at their sharpest, and their focus curves."""
 
 import math
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,8 +9,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from calibration.dataset import Recorded, Session, StackEntry
-from calibration.peak import NoFocusPeak, find_peak
+from calibration.dataset import Session
+from calibration.judged import Judged, judge
 from calibration.picture import save_picture
 from calibration.stack import stack_name
 from hw.errors import StackError
@@ -19,7 +18,7 @@ from hw.errors import StackError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Judged", "draw_contact_sheet", "judge"]
+__all__ = ["draw_contact_sheet"]
 
 COLUMNS, MOST = 6, 24
 """Pictures in a row, and of a session; of more stacks, some that lie evenly among them are shown."""
@@ -27,47 +26,6 @@ COLUMNS, MOST = 6, 24
 WIDTH_PX = 320
 
 INK, GREY, GOOD, BAD = "#222222", "#8a8a8a", "#0072B2", "#D55E00"
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A recorded stack, and where it is in focus.
-
-    Attributes
-    ----------
-    entry : of the manifest
-    recorded : of it
-    focus_um : lens position of the peak of its focus curve; None where none is to be trusted
-    reason : why none is
-    """
-
-    entry: StackEntry
-    recorded: Recorded
-    focus_um: float | None
-    reason: str = ""
-
-    @property
-    def sharpest_end(self) -> str:
-        """Return 'lowest' or 'highest' where a stack without focus is sharpest in that plane, else ''."""
-        best, last = int(np.argmax(self.recorded.focus_curve)), len(self.recorded.focus_curve) - 1
-        if self.focus_um is not None or best not in (0, last):
-            return ""
-        return "lowest" if best == 0 else "highest"
-
-
-def judge(session: Session) -> list[Judged]:
-    """Find the focus of a session's stacks by the curves that the manifest holds."""
-    judged = []
-    for entry in session.stacks:
-        if (recorded := entry.recorded) is None:
-            continue
-        positions = np.array(recorded.positions_um)
-        try:
-            peak = find_peak(positions, np.array(recorded.focus_curve))
-            judged.append(Judged(entry, recorded, peak.position))
-        except NoFocusPeak as error:
-            judged.append(Judged(entry, recorded, None, str(error)))
-    return judged
 
 
 def draw_contact_sheet(path: Path, folder: Path, session: Session, title: str) -> list[Judged]:

@@ -1,11 +1,12 @@
 """Whether a stack has a focus to be trusted, and where: everything that a label rests on.
 
 The peak of one measure in one region is not enough. Two more measures, with other weaknesses, have to peak
-near it, and the parts of the region must not lie at planes of their own, as those of a tilted field do.
+near it, the parts of the region must not lie at planes of their own, as those of a tilted field do, and the
+peak must not hang on the camera's tone curve.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from calibration.measure import DEFAULT_MEASURE, focus_measure, luminance
 from calibration.peak import Criterion, NoFocusPeak, Peak, find_peak
 from calibration.stack import ZStack
 from calibration.subject import find_subject
+from calibration.tone import tone_shift
 from hw.errors import StackError
 from hw.frame import Box
 
@@ -31,7 +33,14 @@ FINE = ("brenner",)
 """Usual witnesses that say nothing of a minimum: fine detail has none where a phase object is in focus."""
 
 AGREEMENT = 0.1
-"""Measures agree whose peaks are nearer than this share of the narrower peak's width."""
+"""Measures agree whose peaks are nearer than this share of their width, the geometric mean of the two.
+
+Fine detail has the narrower peak and, where a lens has spherical aberration, another place for it: by the
+narrower width alone a third of good slides at 20x would be refused (benchmarks/README.md, Labels)."""
+
+MAX_TONE_SHIFT = 0.012
+"""A peak that another tone curve moves by more than this share of its width is too flat for a label. Chosen
+on simulated worms; how well it does is in benchmarks/README.md, Labels."""
 
 MAX_SIGMA = 0.1
 """A peak of a larger standard deviation, as a share of its width, is no label."""
@@ -56,12 +65,14 @@ class Plan:
     region : `subject`, the one object that the stack is of, where there is one; `whole` planes; or a box
     patches : (rows, columns) of patches that the region is divided into, each with a focus of its own
     witnesses : measures that have to agree; None for the usual ones
+    linear : the grey levels are in proportion to the light; None for what the stack says of its camera
     """
 
     criterion: Criterion | None = None
     region: Literal["subject", "whole"] | Box = "subject"
     patches: tuple[int, int] = (3, 3)
     witnesses: tuple[str, ...] | None = None
+    linear: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,8 @@ class Examination:
     peaks : by name of the measure, where it has one
     patches : by rows
     peak : of the labelling measure; None where that has none
+    tone_shift : how far another tone curve of the camera moves it, um, which is in its sigma; None where
+        that was not asked
     reason : why there is no label; empty where the peak is to be trusted
     """
 
@@ -96,11 +109,12 @@ class Examination:
     peaks: dict[str, Peak] = field(default_factory=dict)
     patches: tuple[Patch, ...] = ()
     peak: Peak | None = None
+    tone_shift: float | None = None
     reason: str = ""
 
 
 def measure_planes(
-    planes: Sequence[NDArray[Any]] | NDArray[Any], name: str, region: Box | None = None
+    planes: Iterable[NDArray[Any]], name: str, region: Box | None = None
 ) -> NDArray[np.float64]:
     """Return a focus measure of every plane, (Z,) float64.
 
@@ -161,7 +175,16 @@ def examine(stack: ZStack, measure: str = DEFAULT_MEASURE, plan: Plan | None = N
     dof_um = _depth_of_field_um(stack)
     allowed = dof_um if dof_um > 0 else MAX_TILT * peak.width
     doubt = doubt or _doubt_about_tilt(patches, region, allowed) or _doubt_about_depth(patches, peak, allowed)
-    return Examination(measure, z, region, curves, peaks, patches, peak, doubt)
+    shift: float | None = None
+    linear = stack.notes.get("linear") == "yes" if plan.linear is None else plan.linear
+    # What is least for a spot of light is for cameras that measure.
+    if kind == "maximum" and not linear:
+        x, y, w, h = region
+        parts = [plane[y : y + h, x : x + w] for plane in planes]
+        shift = tone_shift(z, parts, lambda toned: measure_planes(toned, measure), peak.criterion)
+        doubt = doubt or _doubt_about_tone(peak, shift)
+        peak = replace(peak, sigma=float(np.hypot(peak.sigma, shift or 0.0)))
+    return Examination(measure, z, region, curves, peaks, patches, peak, shift, doubt)
 
 
 def _region(
@@ -205,12 +228,23 @@ def _doubt_about_sigma(peak: Peak) -> str:
 
 def _doubt_about_agreement(measure: str, peak: Peak, witness: str, other: Peak) -> str:
     apart = abs(other.position - peak.position)
-    within = max(AGREEMENT * min(peak.width, other.width), 3 * float(np.hypot(peak.sigma, other.sigma)))
+    width = float(np.sqrt(peak.width * other.width))
+    within = max(AGREEMENT * width, 3 * float(np.hypot(peak.sigma, other.sigma)))
     if apart <= within:
         return ""
     return (
         f"measures disagree: {measure} peaks at {peak.position:g} um, {witness} at {other.position:g} um, "
         f"more than {within:.3g} um apart; look at it; give a --region, or correct it by hand"
+    )
+
+
+def _doubt_about_tone(peak: Peak, shift: float | None) -> str:
+    if shift is not None and shift <= MAX_TONE_SHIFT * peak.width:
+        return ""
+    moves = "is gone" if shift is None else f"moves by {shift:.3g} um"
+    return (
+        f"flat: the peak at {peak.position:g} um, {peak.width:.3g} um wide, {moves} under another "
+        "tone curve; record more contrast, or give --linear if grey levels are in proportion to the light"
     )
 
 

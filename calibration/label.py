@@ -16,7 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.correction import correction_path, read_correction
-from calibration.examine import AGREEMENT, MAX_SIGMA, MAX_TILT, Examination, Plan, examine, measure_planes
+from calibration.examine import (
+    AGREEMENT,
+    MAX_SIGMA,
+    MAX_TILT,
+    MAX_TONE_SHIFT,
+    Examination,
+    Plan,
+    examine,
+    measure_planes,
+)
 from calibration.measure import DEFAULT_MEASURE
 from calibration.peak import SETTINGS, NoFocusPeak
 from calibration.stack import ZStack, read_recording, stack_name
@@ -124,7 +133,12 @@ def label_of(examination: Examination) -> Label:
         ours = version("wormfocus")
     except PackageNotFoundError:
         ours = "not installed"
-    limits = SETTINGS | {"agreement_width": AGREEMENT, "max_sigma": MAX_SIGMA, "max_tilt": MAX_TILT}
+    limits = SETTINGS | {
+        "agreement_width": AGREEMENT,
+        "max_sigma": MAX_SIGMA,
+        "max_tilt": MAX_TILT,
+        "max_tone_shift": MAX_TONE_SHIFT,
+    }
     provenance = {
         "measure": examination.measure,
         "criterion": peak.criterion,
@@ -135,6 +149,7 @@ def label_of(examination: Examination) -> Label:
             if name != examination.measure
         ),
         "width_um": f"{peak.width:.6g}",
+        "tone_shift_um": "" if examination.tone_shift is None else f"{examination.tone_shift:.6g}",
         "planes": str(len(examination.curves[examination.measure])),
         "settings": " ".join(f"{name}={value:g}" for name, value in limits.items()),
         "version": ours,

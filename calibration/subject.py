@@ -29,14 +29,18 @@ BRIGHTEST = 0.99
 CLOSING = 0.03
 """Gaps up to this share of the image's longer side do not part an object."""
 
-MARGIN = 0.05
-"""The box reaches this share of the image's longer side beyond what was found."""
-
-MIN_SHARE = 0.5
-"""With less than this share of the area of all objects, the chosen one is one of many."""
+MARGIN = 0.07
+"""The box reaches this share of the image's longer side beyond what was found: faint ends are not found."""
 
 CENTRE_WEIGHT = 0.9
 """An object in a corner counts this much less than one in the middle, where the subject is kept."""
+
+MIN_SHARE = 0.5
+"""With less than this share of all objects, the chosen one is one of many."""
+
+IN_THE_MIDDLE = 0.3
+"""An object that lies in the middle up to this share of the way to a corner has its share by area and place;
+any other by area alone, for nobody keeps a subject at the border."""
 
 
 def find_subject(stack: ZStack, curve: Sequence[float] | NDArray[np.float64]) -> Box | None:
@@ -54,7 +58,7 @@ def find_subject(stack: ZStack, curve: Sequence[float] | NDArray[np.float64]) ->
     Returns
     -------
     Box or None
-        In pixels of the planes; None where no object stands out, or the largest is one of many.
+        In pixels of the planes; None where no object stands out, or the one that counts most is one of many.
     """
     sharpest = luminance(stack.images[int(np.argmax(curve))])
     height, width = sharpest.shape
@@ -78,8 +82,10 @@ def find_subject(stack: ZStack, curve: Sequence[float] | NDArray[np.float64]) ->
         return None
     areas = boxes[1:, cv2.CC_STAT_AREA]
     from_middle = np.hypot(*((centres[1:] - np.array(size) / 2) / (np.array(size) / 2)).T) / math.sqrt(2)
-    best = 1 + int((areas * (1 - CENTRE_WEIGHT * from_middle)).argmax())
-    if areas[best - 1] < MIN_SHARE * areas.sum():
+    weights = areas * (1 - CENTRE_WEIGHT * from_middle)
+    best = 1 + int(weights.argmax())
+    counted = weights if from_middle[best - 1] < IN_THE_MIDDLE else areas
+    if counted[best - 1] < MIN_SHARE * counted.sum():
         return None
     margin = MARGIN * longer
     x, y, w, h = (float(v) / scale for v in boxes[best][:4])

@@ -25,7 +25,8 @@ from export.model_card import model_card
 from export.origin import commands, named_range, round_up
 from export.parity import Samples, file_predictions, float_predictions, losses, measure_parity
 from export.quantize import Quantization, quantize
-from hw.errors import ConfigError, WormfocusError
+from hw.errors import BundleError, ConfigError, WormfocusError
+from hw.whole_file import write_whole
 from training.metrics import coverage_factor, grouped_figures
 from training.run import Run, effort, package_versions
 
@@ -98,11 +99,22 @@ def export_run(
             f"warning: its mean error, {figures['file']['mae_um']:.1f} um, is more than the depth of field, "
             f"{run.record.optics.dof_um:g} um: it will seldom bring anything into focus; train longer"
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BundleError(
+            f"{out.parent}: cannot be made a folder ({error.strerror}); choose another"
+        ) from error
     write_bundle(out, bundle.flatbuffer, bundle.card)
     again = commands(run, data.sources, data.simulated_rig, bundle.card, out.name)
     text = model_card(bundle.card, again, data.simulated_rig, out.stat().st_size)
-    out.with_suffix(".md").write_text(text, encoding="utf-8")
+    card = out.with_suffix(".md")
+    try:
+        write_whole(card, text.encode())
+    except OSError as error:
+        raise BundleError(
+            f"{card}: cannot be written ({error.strerror}); make space, and export again"
+        ) from error
     return bundle, figures
 
 

@@ -66,6 +66,11 @@ class CameraConfig(Section):
         description="Frame periods from the end of an exposure to its delivery."
     )
     stall_timeout_s: Positive = 2.0
+    linear: bool = Field(
+        False,
+        description="Grey levels are in proportion to the light, as cameras for measuring give them; others "
+        "have a tone curve, and labels that hang on it are refused.",
+    )
 
 
 class ImagingConfig(Section):
@@ -342,16 +347,17 @@ def _line_of(node: yaml.Node | None, location: tuple[Any, ...]) -> int | None:
 
 def _valid_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     current: Any = model
-    within: list[type[BaseModel]] = []
+    choices: list[type[BaseModel]] = []
     for part in location:
         if isinstance(part, int):
             continue
-        # A part that is no key names the choice among the models that may stand at the key before.
-        if part in current.model_fields:
-            within = _models_in(current.model_fields[str(part)].annotation)
-            current = within[0] if within else current
-        else:
-            current = next((m for m in within if _specimen_of(m) == part), current)
+        # After a key where one of several models may stand comes the choice, which may have a key's name.
+        if len(choices) > 1:
+            current = next((m for m in choices if _specimen_of(m) == part), choices[0])
+            choices = []
+        elif part in current.model_fields:
+            choices = _models_in(current.model_fields[str(part)].annotation)
+            current = choices[0] if choices else current
     return list(current.model_fields)
 
 

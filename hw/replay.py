@@ -69,11 +69,11 @@ def open_replayed_rig(config: RigConfig, section: ReplayConfig) -> Rig:
 def fit_rig(config: RigConfig, section: ReplayConfig, stack: ZStack) -> RigConfig:
     """Return the rig file as the stack makes it.
 
-    Frame size and, where the stack knows it, pixel size are the stack's; the limits shrink to the recorded
-    span. With `scale_from_stack` the axis takes ten steps between the two nearest planes and crosses the span
-    in about two seconds; the depth of field is the `dof_um` that the stack's notes give, or else twice the
-    median distance between planes; the expected drift keeps its ratio to the depth of field, and a search
-    spans the stack.
+    Frame size and, where the stack knows it, pixel size and a linear camera are the stack's; the limits
+    shrink to the recorded span. With `scale_from_stack` the axis takes ten steps between the two nearest
+    planes and crosses the span in about two seconds; the depth of field is the `dof_um` that the stack's
+    notes give, or else twice the median distance between planes; the expected drift keeps its ratio to the
+    depth of field, and a search spans the stack.
 
     Raises
     ------
@@ -121,6 +121,8 @@ def fit_rig(config: RigConfig, section: ReplayConfig, stack: ZStack) -> RigConfi
         "replay": section.model_dump(),
     }
     data["camera"] |= {"width_px": width, "height_px": height}
+    # Pixels keep their tone, whatever shows them.
+    data["camera"]["linear"] |= stack.notes.get("linear") == "yes"
     return RigConfig.model_validate(data)
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.stack import ZStack, read_stack
+from calibration.stack import read_stack
 from edge.bundle import InputSpec
 from hw.errors import ConfigError, StackError
 from training import metrics
 from training.judge import Judge
-from training.labelled import LabelledStack, specimen_of
+from training.labelled import LabelledStack, check_one_rig, specimen_of
 from training.statistics import intervals
 from training.views import full_view, native_window, rgb_planes
 
@@ -144,7 +144,7 @@ def judge_stacks(
         # Goes on without asking any network, to name all that are in the way at once.
         if learnt:
             continue
-        _check_one_rig(rigs, stack, labelled.path)
+        check_one_rig(rigs, stack.notes.get("rig", ""), labelled.path)
         simulated |= stack.notes.get("simulated") == "yes"
         planes = rgb_planes(stack)
         for number, (name, judge) in enumerate(judges.items()):
@@ -298,18 +298,6 @@ def evaluate(
         {"the network": judge}, stacks, only=only, never={"the network": never}, full=full
     )
     return figures_of(frames, answers["the network"], um_per_step, dof_um, seed=seed)
-
-
-def _check_one_rig(rigs: dict[str, Path], stack: ZStack, path: Path) -> None:
-    """Note a stack's rig, where it says one, and refuse a second."""
-    if stack.notes.get("rig"):
-        rigs.setdefault(stack.notes["rig"], path)
-    if len(rigs) > 1:
-        (first, one), (second, other) = rigs.items()
-        raise StackError(
-            f"{one} is of rig '{first}', {other} of rig '{second}': their errors have no common step or "
-            "depth of field; give stacks of one rig"
-        )
 
 
 def _learnt_from(learnt: Mapping[str, Sequence[str]]) -> str:

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 from torch.optim.swa_utils import update_bn
@@ -13,13 +12,12 @@ from torch.optim.swa_utils import update_bn
 from hw.errors import ConfigError
 from training import metrics
 from training.batches import FixedBatches, ShuffledBatches
+from training.checkpoint import BEST, read_checkpoint, write_tensors
 from training.heads import build
 from training.prepared import VIEWS, Prepared
 from training.run import WEIGHTS, Run, RunRecord, effort, normalised, write_json, write_record
 
-__all__ = ["BEST", "finish", "with_new_statistics"]
-
-BEST = "best.ckpt"
+__all__ = ["finish", "with_new_statistics"]
 
 _BATCHES_FOR_STATISTICS = 100
 
@@ -48,11 +46,12 @@ def finish(
     Raises
     ------
     ConfigError
-        There is no checkpoint.
+        There is no checkpoint, or it is damaged.
+    OSError
+        The disk is full; finishing can be started again.
     """
     try:
-        # The checkpoint is this program's own, with the state of its callbacks in it.
-        state = torch.load(out / BEST, map_location="cpu", weights_only=False)
+        state = read_checkpoint(out / BEST)
     except FileNotFoundError as error:
         raise ConfigError(f"{out}: has no {BEST} to finish from; train again, with another --out") from error
     prefix = "network."
@@ -103,9 +102,7 @@ def finish(
     run = Run(out, run.network, record.model_copy(update={"finished": True}))
     write_record(out, run.record)
     # Last, and whole or not at all: without weights a run is not over.
-    partial = out / f"{WEIGHTS}.partial"
-    torch.save(run.network.state_dict(), partial)
-    partial.replace(out / WEIGHTS)
+    write_tensors(out / WEIGHTS, run.network.state_dict())
     return run
 
 

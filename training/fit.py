@@ -11,7 +11,6 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
-import torch
 from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint, RichProgressBar
 from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
@@ -19,10 +18,14 @@ from numpy.typing import NDArray
 from edge.bundle import Normalisation
 from hw.config import load_rig
 from hw.errors import ConfigError
+from training.ahead import Ahead
 from training.batches import FixedBatches, ShuffledBatches
+from training.checkpoint import BEST, LAST, WholeCheckpoints, read_checkpoint
 from training.epoch_log import EpochLog
-from training.finish import BEST, finish
+from training.finish import finish
+from training.full_disk import telling_of_full_disk
 from training.heads import build
+from training.held import held
 from training.labelled import collect, fingerprint
 from training.prepared import VIEWS, Prepared, prepare
 from training.recipe import Recipe
@@ -40,8 +43,6 @@ from training.split import group_specimens, rows_of, split_specimens
 from training.task import FocusTask
 
 __all__ = ["train"]
-
-LAST = "last.ckpt"
 
 Tell = Callable[[str], None]
 
@@ -87,9 +88,9 @@ def train(
     Raises
     ------
     ConfigError
-        The folder holds a run of another recipe or other data.
+        The folder holds a run of another recipe or other data, or its disk is full.
     StackError
-        The stacks cannot be used.
+        The stacks cannot be used, or another program trains in this folder.
     """
     rig = load_rig(recipe.rig)
     labelled = collect(stacks, tell)
@@ -104,6 +105,7 @@ def train(
         margin_px=recipe.jitter_px,
         full=recipe.views.full > 0,
         progress=_told_progress(tell),
+        waiting=lambda: tell("another program decodes into the same folder: waiting for it"),
     )
     split = split_specimens(data.specimens, recipe.split, group_specimens(labelled, recipe.split))
     everything = {part: rows_of(data.specimens, data.specimen, names) for part, names in split.items()}
@@ -128,16 +130,19 @@ def train(
         planes=planes,
         versions=package_versions(),
     )
-    out.mkdir(parents=True, exist_ok=True)
-    write_record(out, record)
     tell(
         f"{recipe.network}: {len(split['train'])} specimens to learn from ({len(rows['train'])} images), "
         f"{len(split['validation'])} to validate, {len(split['test'])} to test"
     )
-    over = record.finished or _is_over(record.recipe, out)
-    if not over and not _fit(record, data, rows, out, bar, tell, stop_after_epochs):
-        return None
-    return finish(record, data, rows, out, tell)
+    with telling_of_full_disk(out):
+        out.mkdir(parents=True, exist_ok=True)
+        with held(out):
+            write_record(out, record)
+            steps, over = _done(record.recipe, out)
+            over = over or record.finished
+            if not over and not _fit(record, data, rows, out, steps, bar, tell, stop_after_epochs):
+                return None
+            return finish(record, data, rows, out, tell)
 
 
 class _Data(pl.LightningDataModule):
@@ -150,7 +155,7 @@ class _Data(pl.LightningDataModule):
     def train_dataloader(self) -> Iterable[Any]:
         recipe = self._recipe
         epoch = self.trainer.current_epoch if self.trainer else 0
-        return ShuffledBatches(
+        batches = ShuffledBatches(
             self._data,
             self._rows["train"],
             recipe.batch,
@@ -161,6 +166,7 @@ class _Data(pl.LightningDataModule):
             recipe.orientations,
             recipe.rotation_deg,
         )
+        return Ahead(batches)
 
     def val_dataloader(self) -> Iterable[Any]:
         rows = _evenly(self._rows["validation"], self._recipe.validation_samples)
@@ -172,17 +178,18 @@ def _epochs_and_steps(recipe: Recipe) -> tuple[int, int]:
     return epochs, epochs * (recipe.epoch_samples // recipe.batch)
 
 
-def _is_over(recipe: Recipe, out: Path) -> bool:
-    """Return whether the last checkpoint has all steps or all the time behind it.
+def _done(recipe: Recipe, out: Path) -> tuple[int, bool]:
+    """Return the steps of the last checkpoint, and whether it has all of them or all the time behind it.
 
     A run that was killed while it was being finished is only finished again: Lightning would train one more
     batch before it noticed.
     """
     if not (out / LAST).is_file():
-        return False
-    state = torch.load(out / LAST, map_location="cpu", weights_only=False)
+        return 0, False
+    state = read_checkpoint(out / LAST)
     limit_s = np.inf if recipe.max_minutes is None else 60 * recipe.max_minutes
-    return bool(state["global_step"] >= _epochs_and_steps(recipe)[1] or state["elapsed_s"] >= limit_s)
+    steps = int(state["global_step"])
+    return steps, bool(steps >= _epochs_and_steps(recipe)[1] or state["elapsed_s"] >= limit_s)
 
 
 def _fit(
@@ -190,6 +197,7 @@ def _fit(
     data: Prepared,
     rows: dict[str, NDArray[np.int64]],
     out: Path,
+    done_steps: int,
     bar: bool,
     tell: Tell,
     stop_after_epochs: int | None,
@@ -221,7 +229,11 @@ def _fit(
             accelerator="auto",
             devices=1,
             callbacks=callbacks,
-            logger=TensorBoardLogger(out, name="", version="tensorboard"),
+            # Points of steps that a kill took back are hidden once they are taken again.
+            logger=TensorBoardLogger(
+                out, name="", version="tensorboard", purge_step=done_steps if done_steps else None
+            ),
+            plugins=[WholeCheckpoints()],
             gradient_clip_val=recipe.gradient_clip,
             num_sanity_val_steps=0,
             reload_dataloaders_every_n_epochs=1,

@@ -10,7 +10,7 @@ from calibration.label import NoFocusPeak, label_stack, read_label
 from calibration.stack import ZStack, find_stacks, read_stack, stack_name
 from hw.errors import StackError
 
-__all__ = ["LabelledStack", "collect", "fingerprint", "specimen_of"]
+__all__ = ["LabelledStack", "check_one_rig", "collect", "fingerprint", "identity", "specimen_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,35 @@ def _listed(folder: Path) -> list[tuple[Path, tuple[Session, StackEntry] | None]
 
 def fingerprint(stacks: Sequence[LabelledStack]) -> str:
     """Return the SHA-256 over the names, file sizes, labels and listed specimens of stacks, in any order."""
-    lines = sorted(
-        f"{s.path.name}\t{s.path.stat().st_size}\t{s.focus_um:.6f}{s.specimen and chr(9) + s.specimen}\n"
-        for s in stacks
-    )
+    lines = sorted(f"{identity(stack)}\n" for stack in stacks)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def identity(stack: LabelledStack) -> str:
+    """Return the name, file size, label and listed specimen of a stack, in one line."""
+    listed = f"\t{stack.specimen}" if stack.specimen else ""
+    return f"{stack.path.name}\t{stack.path.stat().st_size}\t{stack.focus_um:.6f}{listed}"
+
+
+def check_one_rig(rigs: dict[str, Path], rig: str, path: Path) -> None:
+    """Note a stack's rig, where it says one, and refuse a second.
+
+    Parameters
+    ----------
+    rigs : those found so far, with a stack of each; the stack's is added
+    rig : that the stack says it is of, or ''
+    path : of the stack
+
+    Raises
+    ------
+    StackError
+        There are two.
+    """
+    if rig:
+        rigs.setdefault(rig, path)
+    if len(rigs) > 1:
+        (first, one), (second, other) = rigs.items()
+        raise StackError(
+            f"{one} is of rig '{first}', {other} of rig '{second}': their errors have no common step or "
+            "depth of field; give stacks of one rig"
+        )

@@ -3,28 +3,27 @@
 import hashlib
 import json
 import math
+import shutil
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.stack import read_stack
 from edge.bundle import InputSpec
 from hw.errors import StackError
-from training.labelled import LabelledStack, fingerprint, specimen_of
-from training.views import WHOLE_FRAME, full_view, rgb_planes, shows_more, window_view
+from training.decoding import IMAGES, INDEX, decode
+from training.held import held
+from training.labelled import LabelledStack, fingerprint
+from training.views import WHOLE_FRAME
 
 __all__ = ["VIEWS", "Prepared", "prepare"]
 
 VIEWS = ("window", "full")
 
 _VERSION = 1
-_STACKS_AT_ONCE = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +65,11 @@ def prepare(
     margin_px: int = 0,
     full: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    waiting: Callable[[], None] = lambda: None,
 ) -> Prepared:
     """Decode stacks, or open what an earlier call decoded from the same stacks in the same way.
+
+    A decoding that broke off goes on where it stopped.
 
     Parameters
     ----------
@@ -77,24 +79,33 @@ def prepare(
     margin_px : kept around windows for shifts, pixels of the input
     full : keep whole frames beside windows, of stacks that show more than a window
     progress : called with the number of stacks done and their total
+    waiting : called if another program decodes into the folder, which is waited for
 
     Raises
     ------
     StackError
-        A stack cannot be used, or the folder cannot be written.
+        Stacks cannot be used or are of several rigs, or the folder cannot be written.
     """
     data = fingerprint(stacks)
     key = json.dumps([_VERSION, data, spec.model_dump(), margin_px, full and WHOLE_FRAME])
     home = folder / hashlib.sha256(key.encode()).hexdigest()[:16]
-    index, pixels = home / "index.npz", home / "images.u8"
+    index, pixels = home / INDEX, home / IMAGES
     frame = (spec.height_px + 2 * margin_px, spec.width_px + 2 * margin_px, 3)
     if not _is_whole(index, pixels, frame):
+        settings = json.dumps([_VERSION, spec.model_dump(), margin_px, full and WHOLE_FRAME])
+        unfinished = folder / f"{hashlib.sha256(settings.encode()).hexdigest()[:16]}.unfinished"
         try:
-            home.mkdir(parents=True, exist_ok=True)
-            _decode(stacks, spec, margin_px, full, index, pixels, progress)
+            folder.mkdir(parents=True, exist_ok=True)
+            with held(folder, waiting):
+                # Another program may have done it meanwhile.
+                if not _is_whole(index, pixels, frame):
+                    decode(stacks, spec, unfinished, frame, margin_px=margin_px, full=full, progress=progress)
+                    shutil.rmtree(home, ignore_errors=True)
+                    unfinished.replace(home)
         except OSError as error:
             raise StackError(
-                f"{home}: decoded images cannot be written ({error.strerror}); make space, or give --cache"
+                f"{home}: decoded images cannot be written ({error.strerror}); make space, or give --cache; "
+                "what is decoded is kept"
             ) from error
     with np.load(index) as table:
         return Prepared(
@@ -117,71 +128,3 @@ def _is_whole(index: Path, pixels: Path, frame: tuple[int, int, int]) -> bool:
         return pixels.stat().st_size == count * math.prod(frame)
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
         return False
-
-
-@dataclass(frozen=True, slots=True)
-class _Decoded:
-    images: NDArray[np.uint8]
-    offsets_um: NDArray[np.float64]
-    margins: tuple[int, int]
-    view: int
-    specimen: str
-
-
-def _decode(
-    stacks: Sequence[LabelledStack],
-    spec: InputSpec,
-    margin_px: int,
-    full: bool,
-    index: Path,
-    pixels: Path,
-    progress: Callable[[int, int], None],
-) -> None:
-    """Write images as they come and the index last: without an index there is no cache."""
-    columns: dict[str, list[NDArray[Any]]] = {"offsets_um": [], "margins": [], "views": [], "specimen": []}
-    names: dict[str, int] = {}
-    frame = (spec.height_px + 2 * margin_px, spec.width_px + 2 * margin_px, 3)
-    with pixels.open("wb") as sink:
-        for done, views in enumerate(_views_of_all(stacks, spec, margin_px, full), start=1):
-            for view in views:
-                block = np.zeros((len(view.images), *frame), np.uint8)
-                height, width = view.images.shape[1:3]
-                block[:, :height, :width] = view.images
-                sink.write(block.data)
-                count = len(block)
-                specimen = names.setdefault(view.specimen, len(names))
-                columns["offsets_um"].append(view.offsets_um.astype(np.float32))
-                columns["margins"].append(np.tile(np.array(view.margins, np.uint8), (count, 1)))
-                columns["views"].append(np.full(count, view.view, np.uint8))
-                columns["specimen"].append(np.full(count, specimen, np.int32))
-            progress(done, len(stacks))
-    partial = index.with_suffix(".partial.npz")
-    table = {name: np.concatenate(parts) for name, parts in columns.items()}
-    table["specimens"] = np.array(list(names))
-    np.savez(partial, allow_pickle=False, **table)
-    partial.replace(index)
-
-
-def _views_of_all(
-    stacks: Sequence[LabelledStack], spec: InputSpec, margin_px: int, full: bool
-) -> Iterator[list[_Decoded]]:
-    """Decode in parallel, in order, never far ahead of the writer."""
-    with ThreadPoolExecutor(max_workers=4) as pool:
-        for start in range(0, len(stacks), _STACKS_AT_ONCE):
-            some = stacks[start : start + _STACKS_AT_ONCE]
-            yield from pool.map(lambda stack: _views_of(stack, spec, margin_px, full), some)
-
-
-def _views_of(labelled: LabelledStack, spec: InputSpec, margin_px: int, full: bool) -> list[_Decoded]:
-    stack = read_stack(labelled.path)
-    planes = rgb_planes(stack)
-    offsets_um = labelled.focus_um - stack.positions_um
-    specimen = specimen_of(labelled, stack)
-    try:
-        windows, margins = window_view(planes, stack.um_per_px, spec, margin_px)
-    except StackError as error:
-        raise StackError(f"{labelled.path}: {error}") from error
-    views = [_Decoded(windows, offsets_um, margins, 0, specimen)]
-    if full and shows_more(planes, stack.um_per_px, spec):
-        views.append(_Decoded(full_view(planes, spec), offsets_um, (0, 0), 1, specimen))
-    return views

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +14,7 @@ from edge.bundle import InputSpec, Normalisation
 from hw.config import OpticsConfig
 from hw.errors import ConfigError
 from hw.section import Section
+from hw.whole_file import write_whole
 from training.heads import Answering, build
 from training.recipe import Recipe
 
@@ -205,9 +205,7 @@ def write_record(folder: Path, record: RunRecord) -> None:
 
 def write_json(path: Path, data: object) -> None:
     """Write a JSON file, whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(data, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(partial, path)  # noqa: PTH105 - one atomic call, whatever the file system
+    write_whole(path, (json.dumps(data, indent=2, allow_nan=False) + "\n").encode())
 
 
 def effort(folder: Path) -> tuple[int, float] | None:

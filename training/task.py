@@ -81,8 +81,17 @@ class FocusTask(pl.LightningModule):
         """Start the watch."""
         self._started_s = self._clock.now()
 
+    def on_train_start(self) -> None:
+        """Let the recipe's weight decay count: a population goes on from others' checkpoints."""
+        self.trainer.optimizers[0].param_groups[0]["weight_decay"] = self.recipe.weight_decay
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Set the learning rate of this step."""
+        """Set the learning rate and the random state (dropout, stochastic depth) of this step.
+
+        Both follow from the recipe and the step alone, so that a run that was killed goes on as if not.
+        """
+        words = np.random.SeedSequence([self.recipe.seed, 3, self.global_step]).generate_state(1, np.uint64)
+        torch.manual_seed(int(words[0]))
         share = rate(self.progress, self.recipe.warm_up, self.recipe.schedule)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = share * self.recipe.learning_rate

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from wormfocus.application import app
+from wormfocus.stages import stage_teller
 
 if TYPE_CHECKING:
     from hw.calibration_record import Value
@@ -78,7 +79,7 @@ def open_for_calibration(
             rig.raise_specimen = _operator(bar.stop, bar.start)
         title = " ".join(filter(None, (rig.notice, config.name)))
         task = bar.add_task(title, total=None)
-        yield rig, lambda what: bar.update(task, description=f"{title}: {what}")
+        yield rig, stage_teller(bar, task, title)
 
 
 def write_results(

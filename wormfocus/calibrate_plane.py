@@ -178,6 +178,7 @@ def _recorded(
 
     base = load_rig(rig)
     slide = base.name if specimen is None else specimen
+    _refuse_unfit(base, fields)
     exposures_ms = exposures_ms or [base.camera.exposure_s * 1e3]
     names = {
         (exposure, n): _name(slide, exposure, n, fields) for exposure in exposures_ms for n in range(fields)
@@ -220,6 +221,19 @@ def _refuse_to_replace(names: Sequence[str], stacks: int, out: Path | None, crop
             )
 
 
+def _refuse_unfit(config: "RigConfig", fields: int) -> None:
+    """Refuse what cannot end well, before anything moves; a simulated rig's file says what lies there."""
+    from hw.errors import ConfigError
+
+    if fields > 1 and config.stage is None:
+        raise ConfigError(f"rig '{config.name}' has no stage to go to other fields with; leave --fields out")
+    if config.simulation is not None and config.simulation.specimen != "beads":
+        raise ConfigError(
+            f"rig '{config.name}' simulates a {config.simulation.specimen}, and a reference plane is that of "
+            "control beads; name a rig with beads, such as beads_sim, or give --stacks"
+        )
+
+
 def _exposed(config: "RigConfig", exposure_ms: float) -> "RigConfig":
     camera = config.camera.model_copy(update={"exposure_s": exposure_ms / 1e3})
     return config.model_copy(update={"camera": camera})
@@ -253,6 +267,8 @@ def _progress(title: str) -> Iterator[Callable[[int, int], None]]:
 
     with Progress(console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(title, total=None)
+        if not bar.console.is_terminal:
+            bar.console.print(title, highlight=False, markup=False)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 

@@ -6,6 +6,7 @@ Importing such a module registers its command; what is heavy it imports inside t
 
 import importlib
 import pkgutil
+import re
 import sys
 
 import typer
@@ -22,8 +23,17 @@ _EXTRAS = {
     "lightning": "train",
     "scipy": "train",
     "timm": "train",
+    "ray": "sweep",
     "litert_torch": "export",
     "ai_edge_quantizer": "export",
+}
+
+_PLAIN_WORDS = {
+    "Value error, ": "",
+    "Input should be a valid integer.*": "give a whole number",
+    "Input should be a valid number.*": "give a number",
+    r"Input should be greater than or equal to (\S+)": r"give \1 or more",
+    r"Input should be less than or equal to (\S+)": r"give at most \1",
 }
 
 
@@ -65,8 +75,15 @@ def main(arguments: list[str] | None = None) -> int:
         )
     except typer.TyperException as error:
         command = getattr(getattr(error, "ctx", None), "command_path", None) or "wormfocus"
-        return _fail(f"{error.format_message().rstrip('.')}; see '{command} --help'", 2)
+        return _fail(f"{_plainly(error.format_message()).rstrip('.')}; see '{command} --help'", 2)
     return result if isinstance(result, int) else 0
+
+
+def _plainly(message: str) -> str:
+    """Say in plain words what the library that checks options says of them in its own."""
+    for theirs, ours in _PLAIN_WORDS.items():
+        message = re.sub(theirs, ours, message)
+    return message
 
 
 def _fail(message: str, status: int) -> int:

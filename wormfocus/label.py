@@ -8,6 +8,7 @@ import typer
 
 from wormfocus.application import app
 from wormfocus.autofocus import write_json
+from wormfocus.stages import watched
 
 if TYPE_CHECKING:
     from calibration.examine import Plan
@@ -49,6 +50,10 @@ def label(
         list[str] | None,
         typer.Option(help="Measure that has to agree, instead of the usual ones; repeat it, or 'none'."),
     ] = None,
+    linear: Annotated[
+        bool,
+        typer.Option("--linear", help="Grey levels are in proportion to the light, though no stack says so."),
+    ] = False,
     spacing_um: Annotated[
         float | None, typer.Option(help="Between planes whose names give only their order.")
     ] = None,
@@ -71,8 +76,6 @@ def label(
 
     A correction by hand goes to NAME.correction.json and stands above whatever is measured, now or later.
     """
-    from rich.progress import track
-
     from calibration.label import label_stacks
     from calibration.label_picture import draw_labels
     from calibration.measure import focus_measure
@@ -80,14 +83,14 @@ def label(
     from hw.errors import StackError
 
     focus_measure(measure)
-    plan = _plan(criterion, region, patches, witness)
+    plan = _plan(criterion, region, patches, witness, linear)
     paths = stacks_at(stacks)
     if set_um is not None or leave_out:
         if paths != [stacks]:
             raise StackError(f"{stacks}: a correction is of one stack; give its file instead of the folder")
         _correct(stacks, set_um, leave_out, who, why, spacing_um)
     results = list(
-        track(
+        watched(
             label_stacks(
                 paths,
                 measure,
@@ -97,8 +100,8 @@ def label(
                 write=not dry_run,
                 examine_all=picture is not None,
             ),
-            total=len(paths),
-            description="Labels",
+            len(paths),
+            "labels",
         )
     )
     if picture is not None:
@@ -115,7 +118,9 @@ def label(
         raise StackError(f"{stacks}: no stack can be labelled, for the reasons above; record others")
 
 
-def _plan(criterion: CriterionName, region: str, patches: str, witness: list[str] | None) -> "Plan":
+def _plan(
+    criterion: CriterionName, region: str, patches: str, witness: list[str] | None, linear: bool
+) -> "Plan":
     from calibration.examine import Plan
     from calibration.measure import focus_measure
     from hw.errors import ConfigError
@@ -141,7 +146,7 @@ def _plan(criterion: CriterionName, region: str, patches: str, witness: list[str
                 f"--region {region}: give 'subject', 'whole', or x,y,width,height in pixels"
             ) from None
         where = Box(x, y, width, height)
-    return Plan(_CRITERIA[criterion], where, (rows, columns), witnesses)
+    return Plan(_CRITERIA[criterion], where, (rows, columns), witnesses, linear or None)
 
 
 def _correct(

@@ -91,10 +91,10 @@ def survey_map(
     """Survey the plane of focus over a slide: by single shots, or by a stack at every point."""
     from rich.progress import Progress
 
-    from calibration.focus_map.path import plan_path
+    from calibration.focus_map.path import places, plan_path
     from calibration.focus_map.picture import draw_map
     from calibration.focus_map.point import PointPlan
-    from calibration.focus_map.result import compare, read_map, write_map
+    from calibration.focus_map.result import check_comparable, compare, read_map, write_map
     from calibration.focus_map.survey import survey
     from edge.bundle import check_fits, load_bundle
     from hw.config import load_rig
@@ -115,7 +115,11 @@ def survey_map(
         "method": method.value,
         "grid": [columns, rows],
     }
-    other = read_map(against) if against is not None else None
+    other = None
+    if against is not None:
+        other = read_map(against)
+        # Not after half an hour at the microscope.
+        check_comparable({**about, "places": places(path)}, other)
     judge = None
     if method is MapMethod.network:
         # The bundle first: a wrong one should not have started any motor.

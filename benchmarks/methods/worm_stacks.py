@@ -25,7 +25,16 @@ from hw.simulation.optics import Slice
 from hw.simulation.rig import worm_section
 from hw.simulation.scene import FOCUS_MARGIN_UM, Region, Scene
 
-__all__ = ["CASES", "WormStack", "out_of_range", "tilted", "tilted_focus", "worm_stack"]
+__all__ = [
+    "CASES",
+    "WormStack",
+    "crowded_seeds",
+    "out_of_range",
+    "pictured_focus",
+    "tilted",
+    "tilted_focus",
+    "worm_stack",
+]
 
 CASES = ("plain", "linear", "dusty", "dust below")
 """What is rendered: the rig file's own worms, the same with grey levels in proportion to the light, on
@@ -40,6 +49,9 @@ DUSTY = {"dust_per_mm2": (15.0, 40.0), "dust_absorbance": (1.0, 3.0), "dust_um":
 BELOW_UM = (200.0, 600.0)
 GRAIN_UM = (8.0, 25.0)
 GRAINS = (2, 6)
+# How much of another worm's midline a crowded window shows at least, and how far from the subject's at most.
+NEIGHBOUR_UM = 100.0
+NEAR_UM = 270.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +66,12 @@ class WormStack:
 
     stack: ZStack
     worm: Box
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether part of the worm, or of the margin about it, lies outside the window."""
+        (x, y, width, height), (rows, columns) = self.worm, self.stack.images.shape[1:3]
+        return x == 0 or y == 0 or x + width == columns or y + height == rows
 
 
 def worm_stack(rig: RigConfig, seed: int, case: str, step_um: float, folder: Path) -> WormStack | None:
@@ -121,6 +139,33 @@ def _placed(
     t = float(rng.uniform(0, 5))
     shift = rng.normal(0, TRACKING_ERROR_UM, 2)
     return scene, t, scene.centred_region(t, (side, side), (float(shift[0]), float(shift[1])))
+
+
+def crowded_seeds(rig: RigConfig, first: int, count: int) -> list[int]:
+    """Return the first so many seeds, from `first` on, whose window shows another worm near the subject.
+
+    Seen from where the worms lie, before anything is rendered.
+    """
+    found: list[int] = []
+    seed = first
+    while len(found) < count:
+        scene, t, view = _placed(rig, worm_section(rig), seed, np.random.default_rng([seed, 7]))
+        subject = scene.crawl.posture(t).points_um
+        if any(_shown_near(other, subject, view, scene.lens.grid_um) for other in scene.surface.others_um):
+            found.append(seed)
+        seed += 1
+    return found
+
+
+def _shown_near(
+    other: NDArray[np.float64], subject: NDArray[np.float64], view: Region, grid_um: float
+) -> bool:
+    place = other / grid_um - (view.x, view.y)
+    inside = ((place > 0) & (place < (view.width, view.height))).all(axis=1)
+    lengths = np.hypot(*np.diff(other, axis=0).T)
+    if float(lengths[inside[1:] & inside[:-1]].sum()) < NEIGHBOUR_UM:
+        return False
+    return bool(np.hypot(*(other[inside][:, None] - subject).transpose(2, 0, 1)).min() < NEAR_UM)
 
 
 def _grains(rng: np.random.Generator, outer: Region, view: Region, grid_um: float) -> Slice:
@@ -203,7 +248,40 @@ def tilted_focus(
     return found
 
 
-def _focus(images: NDArray[np.float32], positions: NDArray[np.float64], columns: slice) -> float:
+def pictured_focus(rig: RigConfig, seed: int, step_um: float, folder: Path) -> float:
+    """Return where the pictures of a plain stack would say that the worm is in focus, were there no noise.
+
+    The worm's box, as far as the window shows it, with nothing beside it, through the camera's pixels and
+    tone curve; computed, or read from `folder`. In um from true focus; NaN where the curve has no peak.
+    """
+    path = folder / f"{rig.name}-pictured-{step_um:g}um-{seed}.json"
+    if not path.exists():
+        scene, t, view = _placed(rig, worm_section(rig), seed, np.random.default_rng([seed, 7]))
+        measure = MEASURES[DEFAULT_MEASURE]
+        wave, worm = scene.worm_wave(t)
+        focus = sharpest_position(lambda z: measure(scene.lens.image(wave, z)[worm]), 0.0, rig.optics.dof_um)
+        shown = scene.worm_region(t, FOCUS_MARGIN_UM)
+        x, y, w, h = (int(n) for n in _within(shown, view))
+        part = Region(x + view.x, y + view.y, w, h)
+        light = scene.illumination(part)
+        positions = np.arange(-REACH_UM, REACH_UM + 1, step_um)
+        images = [
+            scene.sensor.develop(
+                scene.lens.image(wave, float(z) + focus)[worm][part.inside(shown)] * light,
+                scene.grid_px,
+                binned=True,
+                noise=False,
+            )
+            for z in positions
+        ]
+        found = _focus(np.stack(images), positions, slice(None))
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(found), encoding="utf-8")
+        partial.replace(path)
+    return float(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _focus(images: NDArray[Any], positions: NDArray[np.float64], columns: slice) -> float:
     measure = MEASURES[DEFAULT_MEASURE]
     try:
         return find_peak(positions, np.array([measure(plane[:, columns]) for plane in images])).position

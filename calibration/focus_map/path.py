@@ -1,13 +1,14 @@
 """The points of a focus map, in the order in which the stage visits them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from calibration.boustrophedon import boustrophedon
 from hw.errors import ConfigError
 from hw.stage import StageConfig
 
-__all__ = ["GridPoint", "plan_path"]
+__all__ = ["GridPoint", "places", "plan_path"]
 
 
 @dataclass(frozen=True)
@@ -67,3 +68,8 @@ def plan_path(
     return [
         GridPoint(column, row, axes[0][column], axes[1][row]) for row, column in boustrophedon(rows, columns)
     ]
+
+
+def places(path: Sequence[GridPoint]) -> list[list[float]]:
+    """Return the points of a path as `map.json` tells them, [column, row, x, y] each: what makes a grid."""
+    return [[point.column, point.row, point.x_um, point.y_um] for point in path]

@@ -1,7 +1,7 @@
 """A focus map as it is kept: points, the surface through them, time by kind; and how two of them compare."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from calibration.robust import robust_sigma
 from hw.errors import StackError
 from hw.whole_file import write_whole
 
-__all__ = ["Comparison", "FocusMap", "compare", "read_map", "write_map"]
+__all__ = ["Comparison", "FocusMap", "check_comparable", "compare", "read_map", "write_map"]
 
 SUSPECT_DEVIATIONS = 4.0
 """A measured point so many deviations off what all others say of it is marked, and kept."""
@@ -136,9 +136,7 @@ def compare(this: FocusMap, other: FocusMap) -> Comparison:
     StackError
         They are of different grids, rigs or seeds, or have no measured point in common.
     """
-    for key in ("rig", "seed", "places"):
-        if this.about.get(key) != other.about.get(key):
-            raise StackError(f"the two maps differ in {key}; compare maps of one slide and one grid")
+    check_comparable(this.about, other)
     theirs = {(point.column, point.row): point.focus_um for point in other.measured}
     both = [
         (point.focus_um - focus, point.column, point.row)
@@ -149,6 +147,24 @@ def compare(this: FocusMap, other: FocusMap) -> Comparison:
         raise StackError("the two maps have no measured point in common; survey a place with more tissue")
     error, columns, rows = zip(*both, strict=True)
     return Comparison(np.array(error), np.array(columns), np.array(rows))
+
+
+def check_comparable(about: Mapping[str, Any], other: FocusMap) -> None:
+    """Check that a map, made already or still to be made, can be compared with another.
+
+    Parameters
+    ----------
+    about : of the first: its rig, seed and places
+    other : the second
+
+    Raises
+    ------
+    StackError
+        They are of different grids, rigs or seeds.
+    """
+    for key in ("rig", "seed", "places"):
+        if about.get(key) != other.about.get(key):
+            raise StackError(f"the two maps differ in {key}; compare maps of one slide and one grid")
 
 
 def write_map(path: Path, focus_map: FocusMap) -> None:

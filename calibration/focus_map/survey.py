@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from calibration.focus_map.patches import Judge
-from calibration.focus_map.path import GridPoint
+from calibration.focus_map.path import GridPoint, places
 from calibration.focus_map.point import MapPoint, PointPlan, measure_point
 from calibration.focus_map.result import FocusMap, point_from
 from calibration.focus_map.station import Station
@@ -56,7 +56,7 @@ def survey(
     about = {
         **about,
         "plan": asdict(plan),
-        "places": [[point.column, point.row, point.x_um, point.y_um] for point in path],
+        "places": places(path),
     }
     file = folder / POINTS_FILE
     done = _taken_up(file, about)

@@ -9,7 +9,6 @@ import difflib
 import hashlib
 import io
 import json
-import os
 import struct
 import zipfile
 import zlib
@@ -21,6 +20,7 @@ from pydantic import ValidationError
 
 from edge.bundle.card import SCHEMA_VERSION, FocusCard
 from hw.errors import BundleError
+from hw.whole_file import write_whole
 
 __all__ = ["CARD_MEMBER", "Bundle", "load_bundle", "shipped_bundles", "write_bundle"]
 
@@ -76,10 +76,8 @@ def write_bundle(path: Path, flatbuffer: bytes, card: FocusCard) -> None:
             f"{path}: the card is for flatbuffer {card.flatbuffer_sha256[:12]}, not {digest[:12]}; "
             "make the card from the file that is written"
         )
-    partial = path.with_name(path.name + ".partial")
     try:
-        partial.write_bytes(_assemble(flatbuffer, card.model_dump_json(indent=2).encode()))
-        os.replace(partial, path)  # noqa: PTH105 - one atomic call, whatever the file system
+        write_whole(path, _assemble(flatbuffer, card.model_dump_json(indent=2).encode()))
     except OSError as error:
         raise BundleError(f"{path}: cannot be written ({error.strerror}); check the folder") from error
 

@@ -25,10 +25,12 @@ class GreySensor(Sensor):
         super().__init__(config, rng)
         self._follows_peak = follows_peak
 
-    def develop(self, intensity: NDArray[np.float32], grid_px: int, *, binned: bool) -> NDArray[np.uint8]:
+    def develop(
+        self, intensity: NDArray[np.float32], grid_px: int, *, binned: bool, noise: bool = True
+    ) -> NDArray[np.uint8]:
         """Turn intensity into an image; see `Sensor.develop`. Only the first channel counts."""
         grey = intensity[..., :1]
         if self._follows_peak:
             grey = grey / np.float32(max(float(grey.max()), 1e-30))
-        one = super().develop(grey, grid_px, binned=binned)
+        one = super().develop(grey, grid_px, binned=binned, noise=noise)
         return np.asarray(cv2.merge((one, one, one)), np.uint8)

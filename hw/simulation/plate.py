@@ -58,11 +58,13 @@ class Surface:
     origin_um : x, y of the first grid point
     opd_um : (H, W) float32
     absorbance : (3, H, W) float32, e-folds
+    others_um : midlines of the other worms that lie there, (N, 2) each, x and y in um
     """
 
     origin_um: tuple[float, float]
     opd_um: NDArray[np.float32]
     absorbance: NDArray[np.float32]
+    others_um: tuple[NDArray[np.float64], ...] = ()
 
 
 def make_surface(
@@ -98,12 +100,15 @@ def make_surface(
         path, dark = draw(rng, config.egg_opd_um), draw(rng, config.egg_absorbance)
         _stamp(rng, opd, absorbance, axes, path, dark, rim=draw(rng, config.egg_rim_absorbance))
     half = np.zeros_like(opd), np.zeros_like(absorbance)
+    others = []
     for _ in range(round(draw(rng, config.other_worms))):
         place = _place_outside(rng, clear_um, width * grid_um / 2, height * grid_um / 2)
         crawl = Crawl(worm, rng, place)
         body = Body(worm, rng, crawl.length_um)
-        body.add_to((opd, half[0]), (absorbance, half[1]), crawl.posture(0.0), origin, grid_um)
-    return Surface(origin, (opd + half[0]).astype(np.float32), absorbance + half[1])
+        posture = crawl.posture(0.0)
+        body.add_to((opd, half[0]), (absorbance, half[1]), posture, origin, grid_um)
+        others.append(posture.points_um)
+    return Surface(origin, (opd + half[0]).astype(np.float32), absorbance + half[1], tuple(others))
 
 
 def _grains(rng: np.random.Generator, shape: tuple[int, int], size: float) -> NDArray[np.float32]:

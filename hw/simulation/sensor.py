@@ -39,7 +39,9 @@ class Sensor:
         """Whether the next frame gets lost."""
         return bool(self._rng.random() < self._drop)
 
-    def develop(self, intensity: NDArray[np.float32], grid_px: int, *, binned: bool) -> NDArray[np.uint8]:
+    def develop(
+        self, intensity: NDArray[np.float32], grid_px: int, *, binned: bool, noise: bool = True
+    ) -> NDArray[np.uint8]:
         """Turn intensity into an image.
 
         Parameters
@@ -47,6 +49,7 @@ class Sensor:
         intensity : (H, W, 3), 1 is the empty field
         grid_px : camera pixels per point of the grid
         binned : average `grid_px` x `grid_px` camera pixels into one
+        noise : of photons and of reading out
 
         Returns
         -------
@@ -57,11 +60,12 @@ class Sensor:
             signal = self._resample(signal, grid_px, binned)
         electrons = self._white_e * (grid_px**2 if binned else 1)
         read = self._read_e * (grid_px if binned else 1)
-        deviation = np.sqrt(
-            np.maximum(signal, 0) / np.float32(electrons) + np.float32((read / electrons) ** 2)
-        )
-        deviation *= self._noise(signal.shape)
-        signal += deviation
+        if noise:
+            deviation = np.sqrt(
+                np.maximum(signal, 0) / np.float32(electrons) + np.float32((read / electrons) ** 2)
+            )
+            deviation *= self._noise(signal.shape)
+            signal += deviation
         np.clip(signal, 0, 1, out=signal)
         signal *= TONE_LEVELS - 1
         return self._tone[signal.astype(np.uint16)]

@@ -39,6 +39,17 @@ def test_stack_of_a_replayed_rig_is_the_recording(recording, tmp_path):
     assert read_stack(tmp_path / "b.ome.tif").notes == stack.notes
 
 
+def test_a_stack_says_of_its_camera_that_it_is_linear_and_its_replay_says_so_too(tmp_path):
+    images = np.random.default_rng(0).integers(0, 255, (5, 6, 7)).astype(np.uint8)
+    path = tmp_path / "a.ome.tif"
+    for notes, said in (({}, None), ({"linear": "yes"}, "yes")):
+        write_stack(path, ZStack(images, np.arange(5.0), 0.7, notes=notes))
+        with open_rig(load_rig("replay"), stack=path) as rig:
+            assert rig.config.camera.linear is (said == "yes")
+            stack = acquire_stack(rig, np.arange(5.0) / rig.axis.um_per_step)
+        assert stack.notes.get("linear") == said
+
+
 class WatchfulCamera:
     """Yields frames of the axis's position, and keeps them."""
 

@@ -10,9 +10,10 @@ import pytest
 
 from calibration.acquire import move_stage_and_rest
 from calibration.campaign import Circumstances, begin, finish, go_on, record
-from calibration.contact_sheet import draw_contact_sheet, judge
+from calibration.contact_sheet import draw_contact_sheet
 from calibration.dataset import MANIFEST, Plan, locked, read_dataset, require_dataset, write_dataset
 from calibration.dataset_check import adopt, check_stacks, unlisted
+from calibration.judged import judge
 from calibration.session_plan import draw_places, plan_stacks, stack_positions, start_shifts
 from calibration.stack import ZStack, find_stacks, read_stack, write_stack
 from hw.clock import VirtualClock
@@ -289,6 +290,27 @@ def test_settle_time_is_measured_once_and_remembered(folder, config, rig):
     assert begin(folder, config, rig, plan(1), said).session.settle == campaign.session.settle
     again = begin(folder, config, rig, plan(1), Circumstances(measure_settle=True))
     assert again.session.settle is None
+
+
+def test_a_stack_without_focus_is_told_at_once(folder, config, rig):
+    """As when the worm has left the field since the stack before."""
+    lines = []
+    beside = plan(2, centre_um=14.0, span_um=10.0)
+    campaign = record(
+        begin(folder, config, rig, beside, SETTLED), lambda n: nullcontext(rig), tell=lines.append
+    )
+    told = [line for line in lines if "no focus to be trusted" in line]
+    names = [entry.file for entry in campaign.session.stacks]
+    assert [line.split(":")[0] for line in told] == names
+    assert "peaks at the end of the range" in told[0]
+    assert told[0].endswith("is the specimen still under the lens?")
+    lines.clear()
+    record(
+        begin(folder, config, rig, plan(1), Circumstances(settle_s=0.03)),
+        lambda n: nullcontext(rig),
+        tell=lines.append,
+    )
+    assert not any("no focus" in line for line in lines)
 
 
 def test_what_became_of_the_files_is_told(folder, config, rig):

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -73,9 +75,33 @@ def test_measures_that_disagree_refuse():
     both = ZStack((a.images + b.images).astype(np.uint8), POSITIONS)
     with pytest.raises(NoFocusPeak, match=r"measures disagree: vollath_f5 peaks at .*by hand"):
         label_stack(both, plan=Plan(region="whole"))
-    alone = label_stack(both, plan=Plan(region="whole", witnesses=(), patches=(1, 1)))
+    alone = label_stack(both, plan=Plan(region="whole", witnesses=(), patches=(1, 1), linear=True))
     assert alone.patches == ()
     assert alone.provenance["agreeing"] == ""
+
+
+def test_a_peak_that_another_tone_curve_moves_is_refused_unless_the_camera_is_linear():
+    """Dark things at one plane and bright ones at another: an exponent weighs them anew."""
+    dark, bright = (cv2.GaussianBlur(texture(seed), (0, 0), 2) for seed in (0, 1))
+    a, b = through_focus(dark, -70.0, noise=0.0), through_focus(bright, 70.0, noise=0.0)
+    both = np.concatenate([150 - 0.8 * a.images, 60 + b.images], axis=2)
+    stack = ZStack(np.clip(both, 0, 255).astype(np.uint8), POSITIONS)
+    plan = Plan("max", "whole", patches=(1, 1), witnesses=())
+    found = examine(stack, plan=plan)
+    assert found.reason.startswith("flat: the peak at ")
+    assert "give --linear if grey" in found.reason
+    assert found.tone_shift > 0.012 * found.peak.width
+    assert found.peak.sigma >= found.tone_shift
+    for linear, notes in ((True, {}), (None, {"linear": "yes"})):
+        told = examine(replace(stack, notes=notes), plan=replace(plan, linear=linear))
+        assert told.reason == ""
+        assert told.tone_shift is None
+        assert told.peak.position == found.peak.position
+        assert told.peak.sigma < found.peak.sigma
+    asked = examine(replace(stack, notes={"linear": "yes"}), plan=replace(plan, linear=False))
+    assert asked.reason == found.reason
+    sharp = label_of(examine(through_focus(texture(0), 33.0), plan=plan))
+    assert 0 <= float(sharp.provenance["tone_shift_um"]) < 2
 
 
 def test_minimum_of_a_spot_of_light():
@@ -137,6 +163,34 @@ def test_subject_is_found_beside_dust(grains):
     assert box.x + box.width > columns.max()
     assert box.y + box.height > rows.max()
     assert box.width * box.height < 0.75 * 200 * 200
+
+
+def test_the_subject_in_the_middle_need_not_be_the_largest_thing():
+    """A body in the middle, and one along the border of which more is to be seen."""
+    image = np.full((200, 200), 180.0, np.float32)
+    cv2.ellipse(image, (105, 95), (50, 11), 20, 0, 360, 90, -1)
+    cv2.rectangle(image, (40, 174), (199, 190), 90, -1)
+    stack = ZStack(cv2.GaussianBlur(image, (0, 0), 1)[None].astype(np.uint8), np.zeros(1))
+    box = find_subject(stack, [1.0])
+    assert box is not None
+    assert box.y < 70
+    assert box.y + box.height < 160
+    assert box.x < 55
+    assert box.x + box.width > 150
+
+
+def test_the_nearest_of_several_things_at_the_border_is_no_subject():
+    image = np.full((200, 200), 180.0, np.float32)
+    for x, y, radius in ((40, 100, 26), (180, 20, 20), (180, 180, 20)):
+        cv2.circle(image, (x, y), radius, 60, -1)
+    assert find_subject(ZStack(image[None].astype(np.uint8), np.zeros(1)), [1.0]) is None
+    moved = np.full((200, 200), 180.0, np.float32)
+    for x, y, radius in ((80, 100, 26), (180, 20, 20), (180, 180, 20)):
+        cv2.circle(moved, (x, y), radius, 60, -1)
+    box = find_subject(ZStack(moved[None].astype(np.uint8), np.zeros(1)), [1.0])
+    assert box is not None
+    assert abs(box.centre[0] - 80) < 10
+    assert abs(box.centre[1] - 100) < 10
 
 
 def test_no_subject_where_everything_is_alike():

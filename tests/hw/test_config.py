@@ -146,6 +146,16 @@ def test_a_wrong_value_names_the_line_the_key_and_what_is_right(
             "plaec: 0.145",
             ["'simulation.worm.pharynx_bulbs.1.plaec'", "did you mean 'place'?"],
         ),
+        # The family's name, worm, is that of a section too, which must not hide the others.
+        (
+            "spherical_waves: [0.1, 0.5]",
+            "sphericalwaves: [0.1, 0.5]",
+            ["'simulation.optics.sphericalwaves'", "did you mean 'spherical_waves'?"],
+        ),
+        ("0.62, shift_um:", "0.62, shif_um:", ["bands.0.shif_um'", "did you mean 'shift_um'?"]),
+        ("dust_um: [3, 12]", "dst_um: [3, 12]", ["'simulation.plate.dst_um'", "did you mean 'dust_um'?"]),
+        ("    bend_rad:", "    bendrad:", ["'simulation.worm.bendrad'", "did you mean 'bend_rad'?"]),
+        ("  sensor:\n", "  senser:\n", ["'simulation.senser'", "did you mean 'sensor'?"]),
         ("dust_per_mm2: [0, 4]", "dust_per_mm2: [-1, 4]", ["'simulation.plate.dust_per_mm2'", "less than 0"]),
         ("lawn_cover: [0.0, 1.0]", "lawn_cover: 1.1", ["'simulation.plate.lawn_cover'", "share"]),
         ("safe_speed_steps_s: 800", "safe_speed_steps_s: 0", ["'simulation.axis.safe_speed_steps_s'"]),

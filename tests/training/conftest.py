@@ -1,6 +1,8 @@
 """Tiny stacks whose planes say their offset: blurred by its size, reddened by its sign."""
 
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import cv2
@@ -71,3 +73,19 @@ def recipe() -> Recipe:
             "schedule": "cosine",
         }
     )
+
+
+@contextmanager
+def _files_of_at_most(count: int) -> Iterator[None]:
+    """Let no file grow beyond so many bytes, as a disk that is full would not."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (count, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture(scope="session")
+def full_disk() -> Callable[[int], AbstractContextManager[None]]:
+    return _files_of_at_most

@@ -1,9 +1,13 @@
+import dataclasses
+
 import numpy as np
 import pytest
+import torch
 from pydantic import ValidationError
 
 from calibration.measure import focus_measure
 from edge.bundle import InputSpec
+from training.ahead import Ahead
 from training.batches import FixedBatches, ShuffledBatches, rotated, turned
 from training.labelled import collect
 from training.prepared import prepare
@@ -144,3 +148,25 @@ def test_a_recipe_says_how_far_windows_are_rotated(data):
     ]
     assert -46.5 <= min(found) < -20
     assert 20 < max(found) <= 46.5
+
+
+def test_bits_of_an_orientation_flip_rows_flip_columns_and_swap_them(data):
+    image = data.images[3, 2:30, 1:33]
+    for turn in range(8):
+        plain = image[:: -1 if turn & 1 else 1, :: -1 if turn & 2 else 1]
+        assert np.array_equal(turned(image, turn), plain.swapaxes(0, 1) if turn & 4 else plain)
+
+
+def test_batches_made_ahead_are_the_same_in_the_same_order(data):
+    batches = shuffled(data, 2, samples=160)
+    ahead = Ahead(batches)
+    assert len(ahead) == len(batches) == 10
+    for (images, offsets_um), (theirs, their_offsets_um) in zip(ahead, batches, strict=True):
+        assert torch.equal(images, theirs)
+        assert torch.equal(offsets_um, their_offsets_um)
+
+
+def test_what_goes_wrong_while_loading_ahead_is_raised(data):
+    short = dataclasses.replace(data, offsets_um=data.offsets_um[:100])
+    with pytest.raises(IndexError):
+        list(Ahead(shuffled(short, 0, samples=320, rows=np.arange(len(data.offsets_um)))))

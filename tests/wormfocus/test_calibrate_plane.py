@@ -87,8 +87,11 @@ def test_bad_input_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "--specimen are for" in refusal(["--stacks", str(tmp_path), "--specimen", "a"], capsys)
     assert "PNG" in refusal(["--rig", "beads_sim", "--picture", "plane.xyz"], capsys)
     assert "--fields" in refusal(["--stacks", str(tmp_path), "--fields", "2"], capsys)
-    assert main(["calibrate", "plane", "--rig", "worm_tracker_sim", "--fields", "2"]) == 1
-    assert "has no stage" in capsys.readouterr().err
+    assert "has no stage" in refusal(["--rig", "worm_tracker_sim", "--fields", "2"], capsys)
+    told = refusal(["--rig", "worm_tracker_sim", "--out", str(tmp_path / "none")], capsys)
+    assert "'worm_tracker_sim' simulates a worm" in told
+    assert "beads_sim" in told
+    assert not (tmp_path / "none").exists()
     blank = ZStack(np.full((5, 128, 128), 90, np.uint8), np.arange(5) * 10.0)
     write_stack(tmp_path / "blank.ome.tif", blank)
     assert "--um-per-px" in refusal(["--stacks", str(tmp_path)], capsys)

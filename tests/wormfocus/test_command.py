@@ -82,6 +82,25 @@ def test_an_unknown_command_or_option_is_bad_input(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["jog", "--rig", "worm_tracker_sim", "--by", "2.5"], "'--by': give a whole number; see"),
+        (["jog", "--rig", "worm_tracker_sim", "--by-um", "far"], "'--by-um': give a number; see"),
+        (["stack", "--rig", "x", "--out", "y", "-n", "0"], "'-n': give 1 or more; see"),
+        (["stack", "--rig", "x", "--out", "y", "--jitter", "0.9"], "'--jitter': give at most 0.45; see"),
+        (["evaluate", "x", "--split", "some"], "'--split': 'some' is not one of 'test', "),
+        (["dataset", ".", "--add", "--day", "today"], "--day today: is no date; write year, month and day"),
+        (["dataset", ".", "--add", "--day", "20261121"], "--day 20261121: is no date; "),
+    ],
+)
+def test_a_wrong_value_of_an_option_is_told_in_plain_words(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    assert said in one_line(capsys)
+
+
+@pytest.mark.parametrize(
     ("error", "status"),
     [
         (ConfigError("rig.yaml:3: unknown key 'a'; remove it"), 2),

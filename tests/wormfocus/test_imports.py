@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-LEARNING = {"torch", "torchvision", "timm", "lightning", "litert_torch", "ai_edge_quantizer"}
+LEARNING = {"torch", "torchvision", "timm", "lightning", "litert_torch", "ai_edge_quantizer", "ray"}
 REPORTING = {"matplotlib", "scipy"}
 HARDWARE = {"gpiod", "lgpio", "RPi", "picamera2"}
 

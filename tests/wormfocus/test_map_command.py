@@ -74,6 +74,22 @@ def test_what_cannot_be_surveyed_is_told_in_one_line(
     assert not (tmp_path / "map").exists()
 
 
+def test_a_map_of_another_grid_is_told_before_anything_moves(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other.json"
+    other.write_text(
+        json.dumps({"rig": "slide_sim", "seed": 0, "places": [[0, 0, -5000.0, -5000.0]], "points": []}),
+        encoding="utf-8",
+    )
+    arguments = ["map", "--rig", "slide_sim", "--method", "contrast", "--grid", "3x2"]
+    assert main([*arguments, "--out", str(tmp_path / "map"), "--against", str(other)]) == 2
+    assert "the two maps differ in places; compare maps of one slide and one grid" in capsys.readouterr().err
+    assert main([*arguments, "--seed", "1", "--out", str(tmp_path / "map"), "--against", str(other)]) == 2
+    assert "the two maps differ in seed" in capsys.readouterr().err
+    assert not (tmp_path / "map").exists()
+
+
 def test_the_shipped_bundle_tells_focus_of_slides_it_never_saw() -> None:
     rig = load_rig("slide_sim")
     bundle = load_bundle("slide")

@@ -181,7 +181,7 @@ def test_folders_that_do_not_fit(record, recording, small_rig, tmp_path, capsys)
         (["dataset", str(tmp_path / "none")], "no folder of this name"),
         (["dataset", str(tmp_path)], "no dataset.json in it"),
         (["dataset", str(out), "--plate", "P"], "give --add too"),
-        (["dataset", str(out), "--add", "--day", "21.11.26"], "write it as 2026-11-21"),
+        (["dataset", str(out), "--add", "--day", "21.11.26"], "as in 2026-11-21"),
         (["dataset", str(out), "--add"], "nothing to add"),
     ):
         assert main(arguments) == 2
