@@ -11,18 +11,14 @@ short goes on. Truth is defined in `hw.simulation.beads`.
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+from methods.bead_sets import exposed, recorded, rendered_once
 from methods.report import write_report
 from numpy.typing import NDArray
-
-if TYPE_CHECKING:
-    from calibration.stack import ZStack
-    from hw.config import RigConfig
 
 BEAD_UM = 28.5
 EXPOSURES_MS = (6, 9, 12, 15, 18, 21, 24)
@@ -50,8 +46,7 @@ def record(name: str, seed: int, exposures_ms: Sequence[float], folder: Path) ->
             paths.append(path)
             if path.exists():
                 continue
-            camera = base.camera.model_copy(update={"exposure_s": exposure_ms / 1e3})
-            stack, truth = recorded(base.model_copy(update={"camera": camera}), seed)
+            stack, truth = recorded(exposed(base, exposure_ms), seed, CENTRE_UM, SPAN_UM, STEP_UM)
             sample: Any = sample_of(base, seed=seed)
             by_feature = np.array(sample.reference_planes_um(0.0, (0.0, 0.0)))
             measured = measure_stack(stack, BeadSearch(BEAD_UM / stack.um_per_px))
@@ -66,41 +61,6 @@ def record(name: str, seed: int, exposures_ms: Sequence[float], folder: Path) ->
             partial.replace(path)
             print(path, file=sys.stderr, flush=True)
     return paths
-
-
-def recorded(config: "RigConfig", seed: int) -> "tuple[ZStack, float]":
-    """Record a stack through the rig; returns it and the true plane, as the axis counts."""
-    from calibration.acquire import acquire_stack, plan_positions
-    from calibration.truth import known_focus_um
-    from hw.rig import open_rig
-
-    with open_rig(config, seed=seed) as rig:
-        stack = acquire_stack(rig, plan_positions(config, CENTRE_UM, SPAN_UM, STEP_UM))
-        focus_um = known_focus_um(rig)
-        assert focus_um is not None
-        return stack, focus_um
-
-
-@contextmanager
-def rendered_once() -> Iterator[None]:
-    """Render each lens position once: the slide stands still, and exposures differ by the sensor alone."""
-    from hw.simulation.beads import BeadSlide
-
-    plain = BeadSlide.intensity
-    held: dict[float, NDArray[np.float32]] = {}
-
-    def remembered(
-        self: BeadSlide, t: float, place_um: tuple[float, float], lens_um: float
-    ) -> NDArray[np.float32]:
-        if lens_um not in held:
-            held[lens_um] = plain(self, t, place_um, lens_um)
-        return held[lens_um]
-
-    BeadSlide.intensity = remembered  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        BeadSlide.intensity = plain  # type: ignore[method-assign]
 
 
 def load(path: Path, every: int = 1) -> tuple[Any, NDArray[np.float64]]:

@@ -10,7 +10,7 @@ from calibration.label import Label, write_label
 from calibration.reference_plane import ReferencePlane
 from calibration.stack import STACK_SUFFIX, ZStack, make_folder, write_stack
 
-__all__ = ["reference_label", "write_crops"]
+__all__ = ["crop_path", "reference_label", "write_crops"]
 
 METHOD = "reference plane of beads"
 
@@ -22,6 +22,11 @@ def reference_label(plane: ReferencePlane) -> Label:
         for name, each in plane.by_feature.items()
     }
     return Label(plane.position_um, plane.sigma_um, METHOD, {"beads": str(plane.beads), **planes})
+
+
+def crop_path(folder: Path, name: str, number: int) -> Path:
+    """Return the file of a stack's bead; they are numbered from 1."""
+    return folder / f"{name}_bead{number:02d}{STACK_SUFFIX}"
 
 
 def write_crops(
@@ -55,7 +60,7 @@ def write_crops(
             crop(image, (float(x), float(y)), search.crop_px)
             for image, (x, y) in zip(stack.images, track.centres_px, strict=True)
         ]
-        path = folder / f"{features.name}_bead{number:02d}{STACK_SUFFIX}"
+        path = crop_path(folder, features.name, number)
         specimen = stack.specimen or features.name
         notes = {**stack.notes, "bead": str(number)}
         write_stack(path, ZStack(np.stack(planes), stack.positions_um, stack.um_per_px, specimen, notes))

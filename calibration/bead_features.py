@@ -12,7 +12,7 @@ from calibration.radial_profile import RadialProfile, fit_profile
 from calibration.stack import ZStack
 from hw.errors import StackError
 
-__all__ = ["FEATURES", "BeadFeatures", "bead_profile", "measure_stack", "white_level"]
+__all__ = ["FEATURES", "BeadFeatures", "bead_profile", "bead_values", "measure_stack", "white_level"]
 
 FEATURES = ("steepest_slope", "centre_intensity")
 """Names of the features; both are highest at the reference plane."""
@@ -88,6 +88,21 @@ def bead_profile(
     return profile, float(np.median(square[ring]))
 
 
+def bead_values(
+    grey: NDArray[np.float64], centre_px: tuple[float, float], search: BeadSearch
+) -> tuple[float, float]:
+    """Return the features of one bead in one plane, in the order of `FEATURES`; arguments as `bead_profile`.
+
+    The steepest slope is that of the fall from the centre outwards, which is the steepest of all near the
+    reference plane (paper 5 takes the slope farthest from 0, which far from it is the rise at the rim).
+    """
+    profile, background = bead_profile(grey, centre_px, search)
+    background = max(background, 1e-6)
+    radii = np.linspace(0, PROFILE_DIAMETERS * search.diameter_px, 8 * round(search.diameter_px))
+    steepest = max(0.0, -float(profile.at(radii, 1).min()))
+    return steepest / background, float(profile.at(CENTRE_PX)) / background
+
+
 def measure_stack(
     stack: ZStack,
     search: BeadSearch,
@@ -96,9 +111,6 @@ def measure_stack(
     progress: Callable[[int, int], None] | None = None,
 ) -> BeadFeatures:
     """Find the beads of a stack and measure their features in every plane.
-
-    The steepest slope is that of the fall from the centre outwards, which is the steepest of all near the
-    reference plane (paper 5 takes the slope farthest from 0, which far from it is the rise at the rim).
 
     Parameters
     ----------
@@ -120,16 +132,12 @@ def measure_stack(
     tracks = track_beads(stack, search, lambda done, total: report(done, total + planes))
     values = np.zeros((2, len(tracks), planes))
     saturated = np.zeros((len(tracks), planes), np.bool_)
-    radii = np.linspace(0, PROFILE_DIAMETERS * search.diameter_px, 8 * round(search.diameter_px))
     reach = search.diameter_px / 2
     for number, image in enumerate(stack.images):
         grey = luminance(image)
         for index, track in enumerate(tracks):
             x, y = (float(v) for v in track.centres_px[number])
-            profile, background = bead_profile(grey, (x, y), search)
-            background = max(background, 1e-6)
-            values[0, index, number] = max(0.0, -float(profile.at(radii, 1).min())) / background
-            values[1, index, number] = float(profile.at(CENTRE_PX)) / background
+            values[:, index, number] = bead_values(grey, (x, y), search)
             box = image[round(y - reach) : round(y + reach) + 1, round(x - reach) : round(x + reach) + 1]
             saturated[index, number] = bool((box >= white).any())
         report(2 * planes + number + 1, 3 * planes)

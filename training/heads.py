@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from training import networks
+from training.networks.levels import Levelled
 from training.networks.patches import Patches
 from training.recipe import BinsConfig, Recipe
 
@@ -56,6 +57,9 @@ def build(recipe: Recipe, *, start: bool = False) -> nn.Module:
         pretrained=start and recipe.pretrained,
         weights=recipe.weights if start else None,
     )
+    if recipe.levels != "as_is":
+        assert recipe.normalisation is not None, "a recipe with levels gives it"
+        network = Levelled(network, recipe.levels, recipe.normalisation.mean, recipe.normalisation.std)
     return Patches(network, recipe.patch_corners(), patches.side_px) if patches else network
 
 

@@ -14,6 +14,7 @@ from hw.config import load_model
 from hw.errors import ConfigError
 from hw.section import Section
 from training import networks
+from training.networks.levels import LevelsName
 from training.networks.patches import patch_corners
 
 __all__ = [
@@ -166,6 +167,11 @@ class Recipe(Section):
     normalisation: Normalisation | None = Field(
         None, description="Of the input; measured on the training images when absent."
     )
+    levels: LevelsName = Field(
+        "as_is",
+        description="Of each image, before the network: zero_centre, z_score and background (over the light "
+        "around the object in the middle) take out what the exposure does (paper 5).",
+    )
     views: ViewsConfig = ViewsConfig()
     jitter_px: Annotated[int, Field(ge=0, le=255)] = Field(
         8, description="Largest shift of a window in augmentation, pixels of the input."
@@ -223,6 +229,11 @@ class Recipe(Section):
             self.patch_corners()
         if self.pretrained and self.weights is not None:
             raise ValueError("'pretrained' and 'weights' are two places to start from; keep one")
+        if self.levels != "as_is" and self.normalisation is None:
+            raise ValueError(
+                f"levels '{self.levels}' starts from levels that the recipe must say; give normalisation, "
+                "{ mean: [0, 0, 0], std: [1, 1, 1] } for instance"
+            )
         if self.input.channels != 3:
             raise ValueError(f"input.channels is {self.input.channels}, images have 3")
         if self.batch > self.epoch_samples:

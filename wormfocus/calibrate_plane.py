@@ -57,6 +57,10 @@ def plane(
         float | None,
         typer.Option(callback=finite_or_none, help="Between planes; by default a quarter of the DOF."),
     ] = None,
+    specimen: Annotated[
+        str | None,
+        typer.Option(help="Name of this slide of beads, which a split never divides; by default the rig's."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Keep the recorded stacks here, labelled with their reference plane.")
     ] = None,
@@ -71,6 +75,7 @@ def plane(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Find the lens position where control beads look a defined way, with its uncertainty (paper 5)."""
+    import re
     from dataclasses import replace
 
     from calibration.bead_crops import reference_label, write_crops
@@ -84,13 +89,19 @@ def plane(
 
     if (rig is None) == (stacks is None):
         raise ConfigError("give either --rig to record beads, or --stacks with recordings of them")
-    if stacks is not None and (out is not None or exposure_ms or fields > 1):
-        raise ConfigError("--out, --exposure-ms and --fields are for recording with --rig; leave them out")
+    if stacks is not None and (out is not None or exposure_ms or fields > 1 or specimen is not None):
+        raise ConfigError(
+            "--out, --exposure-ms, --fields and --specimen are for recording with --rig; leave them out"
+        )
     if rig is not None and label:
         raise ConfigError("--label is for --stacks; with --rig, stacks kept by --out are labelled anyway")
+    if specimen is not None and not re.fullmatch(r"[\w.-]+", specimen):
+        raise ConfigError(
+            f"--specimen {specimen!r} becomes part of file names; use letters, digits, '.', '-', '_'"
+        )
     check_picture(picture)
     source = (
-        _recorded(rig, exposure_ms or [], fields, (centre_um, span_um, step_um), seed, out)
+        _recorded(rig, exposure_ms or [], fields, (centre_um, span_um, step_um), seed, specimen, (out, crops))
         if rig is not None
         else _read(stacks or Path())
     )
@@ -152,11 +163,13 @@ def _recorded(
     fields: int,
     where: tuple[float | None, float | None, float | None],
     seed: int,
-    out: Path | None,
+    specimen: str | None,
+    folders: tuple[Path | None, Path | None],
 ) -> _Source:
     """Record a stack at each exposure in each field; yields name, stack, no path, notice and truth.
 
-    Nothing is recorded where one of the stacks would replace another, or one that `out` holds already.
+    Nothing is recorded where one of the stacks would replace another, or one that the folders, of stacks and
+    of crops, hold already.
     """
     from calibration.acquire import acquire_stack, move_stage_and_rest, plan_positions
     from calibration.truth import known_focus_um
@@ -164,12 +177,13 @@ def _recorded(
     from hw.rig import open_rig
 
     base = load_rig(rig)
+    slide = base.name if specimen is None else specimen
     _refuse_unfit(base, fields)
     exposures_ms = exposures_ms or [base.camera.exposure_s * 1e3]
     names = {
-        (exposure, n): _name(base, exposure, n, fields) for exposure in exposures_ms for n in range(fields)
+        (exposure, n): _name(slide, exposure, n, fields) for exposure in exposures_ms for n in range(fields)
     }
-    _refuse_to_replace(list(names.values()), len(exposures_ms) * fields, out)
+    _refuse_to_replace(list(names.values()), len(exposures_ms) * fields, *folders)
     for exposure in exposures_ms:
         with open_rig(_exposed(base, exposure), seed=seed) as opened:
             positions = plan_positions(opened.config, *where)
@@ -181,23 +195,30 @@ def _recorded(
                 name = names[exposure, field]
                 title = " ".join(filter(None, (opened.notice, name, "planes")))
                 with _progress(title) as progress:
-                    stack = acquire_stack(opened, positions, specimen=base.name, progress=progress)
+                    stack = acquire_stack(opened, positions, specimen=slide, progress=progress)
                 yield name, stack, None, opened.notice, known_focus_um(opened)
 
 
-def _name(rig: "RigConfig", exposure_ms: float, field: int, fields: int) -> str:
-    return f"{rig.name}_{exposure_ms:g}ms" + (f"_field{field + 1}" if fields > 1 else "")
+def _name(slide: str, exposure_ms: float, field: int, fields: int) -> str:
+    return f"{slide}_{exposure_ms:g}ms" + (f"_field{field + 1}" if fields > 1 else "")
 
 
-def _refuse_to_replace(names: Sequence[str], stacks: int, out: Path | None) -> None:
+def _refuse_to_replace(names: Sequence[str], stacks: int, out: Path | None, crops: Path | None) -> None:
+    from calibration.bead_crops import crop_path
     from calibration.stack import STACK_SUFFIX
     from hw.errors import ConfigError
 
     if len(set(names)) < stacks:
         raise ConfigError("--exposure-ms: one exposure is given twice; give different ones")
-    for path in () if out is None else [out / f"{name}{STACK_SUFFIX}" for name in names]:
+    kept = [] if out is None else [out / f"{name}{STACK_SUFFIX}" for name in names]
+    cut = [] if crops is None else [crop_path(crops, name, 1) for name in names]
+    for path in [*kept, *cut]:
         if path.exists():
-            raise ConfigError(f"{path}: is there already; choose another folder with --out")
+            option = "--out" if path in kept else "--crops"
+            raise ConfigError(
+                f"{path}: is there already; name this slide with --specimen, or choose another folder with "
+                f"{option}"
+            )
 
 
 def _refuse_unfit(config: "RigConfig", fields: int) -> None:

@@ -1,6 +1,7 @@
 """From a run's folder to a bundle, through the command."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from export import parity
 from export.data import calibration_rows
 from export.origin import round_up
 from hw.config import load_rig
+from hw.errors import ConfigError
 from training.metrics import sigma_figures
 from training.run import load_run
 from wormfocus.command import main
@@ -136,6 +138,16 @@ def test_stacks_without_new_specimens_are_refused(
     out = tmp_path / "b.tflite"
     assert main(["export", str(small_run), "--stacks", str(tmp_path), "--out", str(out)]) == 2
     assert "none of 2 specimens is new, to test on" in capsys.readouterr().err
+
+
+def test_levels_are_not_for_static_int8(small_run: Path, tmp_path: Path) -> None:
+    from export.build import export_run
+
+    run = load_run(small_run)
+    recipe = run.recipe.model_copy(update={"levels": "z_score"})
+    levelled = replace(run, record=run.record.model_copy(update={"recipe": recipe}))
+    with pytest.raises(ConfigError, match="'z_score' are not for static-int8"):
+        export_run(levelled, tmp_path / "x.tflite", [], "static-int8")
 
 
 def test_a_name_that_is_no_bundles_is_refused(small_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

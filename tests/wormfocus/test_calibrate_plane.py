@@ -34,6 +34,7 @@ def test_from_the_rig_to_the_plane_its_picture_labels_and_crops(
     command = ["calibrate", "plane", "--rig", str(rig), "--seed", "1", "--centre-um", "95"]
     command += ["--span-um", "152", "--step-um", "19", "--exposure-ms", "10"]
     command += ["--picture", str(picture), "--json", str(figures), "--out", str(kept), "--crops", str(crops)]
+    command += ["--specimen", "slide_a"]
     assert main(command) == 0
     assert "SIMULATED" in capsys.readouterr().out
     (found,) = json.loads(figures.read_text("utf-8"))["stacks"]
@@ -43,6 +44,7 @@ def test_from_the_rig_to_the_plane_its_picture_labels_and_crops(
     assert drawn is not None
     assert drawn.std() > 10
     (stack,) = find_stacks(kept)
+    assert stack.name == "slide_a_10ms.ome.tif"
     label = read_label(stack)
     assert label is not None
     assert label.focus_um == pytest.approx(found["reference_um"])
@@ -50,11 +52,14 @@ def test_from_the_rig_to_the_plane_its_picture_labels_and_crops(
     assert len(cut) == found["beads"]
     assert read_stack(cut[0]).images.shape == (9, 64, 64)
     assert read_label(cut[0]) == label
+    assert {read_stack(path).specimen for path in cut} == {"slide_a"}, "a split never divides a slide"
 
     # What was recorded is not written over, nor anything recorded in vain.
     recorded_ns = stack.stat().st_mtime_ns
     assert f"{stack.name}: is there already" in refusal(command[2:], capsys)
     assert stack.stat().st_mtime_ns == recorded_ns
+    elsewhere = [*command[2:], "--out", str(tmp_path / "elsewhere")]
+    assert f"{cut[0].name}: is there already; name this slide" in refusal(elsewhere, capsys)
 
     # The same stack, read back, tells the same plane; and gets its label only when asked.
     stack.with_name(stack.name.replace(".ome.tif", ".label.json")).unlink()
@@ -78,6 +83,8 @@ def test_bad_input_is_told_in_a_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "not a finite number" in refusal(["--rig", "beads_sim", "--exposure-ms", "inf"], capsys)
     twice = ["--exposure-ms", "3", "--exposure-ms", "3.0"]
     assert "given twice" in refusal(["--rig", "beads_sim", *twice], capsys)
+    assert "part of file names" in refusal(["--rig", "beads_sim", "--specimen", "a/b"], capsys)
+    assert "--specimen are for" in refusal(["--stacks", str(tmp_path), "--specimen", "a"], capsys)
     assert "PNG" in refusal(["--rig", "beads_sim", "--picture", "plane.xyz"], capsys)
     assert "--fields" in refusal(["--stacks", str(tmp_path), "--fields", "2"], capsys)
     assert "has no stage" in refusal(["--rig", "worm_tracker_sim", "--fields", "2"], capsys)
