@@ -30,6 +30,7 @@ from training.checkpoint import BEST, LAST, WholeCheckpoints, read_checkpoint
 from training.distil import Teacher
 from training.epoch_log import EpochLog
 from training.finish import finish
+from training.freezing import first_layers
 from training.full_disk import telling_of_full_disk
 from training.heads import build
 from training.held import held
@@ -111,6 +112,8 @@ def train(
         tell(f"{out}: this run has finished; nothing to do")
         return load_run(out)
     parent, teachers = parent_of(recipe), teachers_of(recipe)
+    # Refuses too many before anything is decoded or written.
+    first_layers(build(recipe), recipe.freeze)
     ancestors = ancestors_of(parent, teachers)
     if previous and previous.ancestors != ancestors:
         raise ConfigError(

@@ -129,6 +129,8 @@ def test_freezing_random_weights_or_all_layers_is_refused(small, parent, new_sta
         train(small.model_copy(update={"freeze": 4}), [new_stacks], tmp_path, cache=cache, tell=quiet)
     with pytest.raises(ConfigError, match="nothing would learn; freeze fewer"):
         train(tuned(parent, freeze=99), [new_stacks], tmp_path, cache=cache, tell=quiet)
+    # The folder is free for the next try.
+    assert list(tmp_path.iterdir()) == []
     with pytest.raises(ConfigError, match=r"is .* a training run"):
         parent_of(small.model_copy(update={"weights": tmp_path.parent}))
 
