@@ -15,7 +15,7 @@ RIG = "yeast_sim"
 WITHIN_UM = 1.0
 PAPER_3 = "half of the test images within +-1 um (section 'Autofocus neural network structure')"
 # To learn from: frames over +-15 um as in the paper, and others close about focus. First seed and number.
-FAR = {"range_um": 15.0, "planes": 20, "seeds": (3_100_000, 32)}
+FAR = {"range_um": 15.0, "planes": 20, "seeds": (3_100_000, 200)}
 NEAR = {"range_um": 5.0, "planes": 31, "seeds": (6_000, 100)}
 TEST = {"range_um": 15.0, "planes": 31, "seeds": (3_200_000, 14)}
 # Which planes of yeast these measures call sharp, in the simulator as in a recorded stack.
