@@ -1,4 +1,4 @@
-"""What paper 5's four normalisations take out of an image."""
+"""What the normalisations of papers 4 and 5 take out of an image."""
 
 import pytest
 import torch
@@ -44,19 +44,24 @@ def test_each_normalisation_takes_out_what_its_formula_says(image):
     assert over_background[..., 30, 30] == pytest.approx(image[..., 30, 30] / 0.4 - 1, abs=0.01)
 
 
-def test_background_counts_light_whatever_the_rigs_normalisation(image):
+def test_the_euclidean_norm_makes_an_even_image_nothing_and_forgets_the_exposure(image):
+    assert levelled("euclidean", torch.full_like(image, 0.4)).abs().max() < 0.01
+    over_norm = levelled("euclidean", image)
+    assert (over_norm + 1).square().mean().sqrt() == pytest.approx(1, abs=0.01)
+    torch.testing.assert_close(levelled("euclidean", 2 * image), over_norm, atol=0.01, rtol=0.01)
+
+
+@pytest.mark.parametrize("levels", ["background", "euclidean"])
+def test_light_counts_whatever_the_rigs_normalisation(image, levels):
     mean, std = (0.45,) * 3, (0.25,) * 3
     torch.testing.assert_close(
-        levelled("background", (image - 0.45) / 0.25, mean, std),
-        levelled("background", image),
-        atol=1e-5,
-        rtol=1e-5,
+        levelled(levels, (image - 0.45) / 0.25, mean, std), levelled(levels, image), atol=1e-5, rtol=1e-5
     )
 
 
 def test_images_of_a_batch_have_levels_of_their_own(image):
     both = torch.cat([image, 2 * image])
-    for levels in ("zero_centre", "z_score", "background"):
+    for levels in ("zero_centre", "z_score", "background", "euclidean"):
         torch.testing.assert_close(levelled(levels, both)[1:], levelled(levels, 2 * image))
 
 

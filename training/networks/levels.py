@@ -1,4 +1,4 @@
-"""Grey levels made comparable before a network looks at an image (paper 5, "Network input normalization")."""
+"""Grey levels made comparable before a network looks at an image (papers 4 and 5)."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -8,7 +8,7 @@ from torch import nn
 
 __all__ = ["Levelled", "LevelsName"]
 
-LevelsName = Literal["as_is", "zero_centre", "z_score", "background"]
+LevelsName = Literal["as_is", "zero_centre", "z_score", "background", "euclidean"]
 
 # What lies further from the middle than this share of the shorter side is background: 20 pixels of 64, a
 # bead's diameter (paper 5 takes its background there, section "Metrics for estimating the REFP").
@@ -22,9 +22,11 @@ class Levelled(nn.Module):
 
     - `zero_centre`: less the image's mean;
     - `z_score`: less its mean, over its standard deviation;
-    - `background`: over the mean of what surrounds the object in the middle, less 1.
+    - `background`: over the mean of what surrounds the object in the middle, less 1;
+    - `euclidean`: over its Euclidean norm, in units in which an even image is 1, less 1.
 
-    The last is indifferent to how long was exposed, as long as nothing is clipped.
+    The first three are of paper 5 ("Network input normalization"), the last of paper 4 (methods). The last
+    two are indifferent to how long was exposed, as long as nothing is clipped.
 
     Parameters
     ----------
@@ -57,6 +59,10 @@ class Levelled(nn.Module):
             around = _background(images.shape[2], images.shape[3]).to(images)
             mean = (light * around).sum(dim=(1, 2, 3), keepdim=True) / (3 * around.sum())
             return light / (mean + _TINY) - 1
+        if self.levels == "euclidean":
+            light = images * self.std + self.mean
+            norm = light.square().mean(dim=(1, 2, 3), keepdim=True).sqrt()
+            return light / (norm + _TINY) - 1
         centred = images - images.mean(dim=(1, 2, 3), keepdim=True)
         if self.levels == "zero_centre":
             return centred
