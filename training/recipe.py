@@ -170,7 +170,8 @@ class Recipe(Section):
     levels: LevelsName = Field(
         "as_is",
         description="Of each image, before the network: zero_centre, z_score and background (over the light "
-        "around the object in the middle) take out what the exposure does (paper 5), as euclidean does (paper 4).",
+        "around the object in the middle) take out what the exposure does (paper 5), as euclidean does "
+        "(paper 4).",
     )
     views: ViewsConfig = ViewsConfig()
     jitter_px: Annotated[int, Field(ge=0, le=255)] = Field(
