@@ -122,14 +122,19 @@ class Terminal:
         termios.tcsetwinsize(self.slave, (30, 120))
         self.before = termios.tcgetattr(self.slave)
         self.seen = ""
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "wormfocus", "jog", "--rig", str(rig), *options],
-            cwd=ROOT,
-            stdin=self.slave,
-            stdout=self.slave,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
+        # Where the tests run in the background, Ctrl-C is ignored, and a child would inherit that.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "wormfocus", "jog", "--rig", str(rig), *options],
+                cwd=ROOT,
+                stdin=self.slave,
+                stdout=self.slave,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        finally:
+            signal.signal(signal.SIGINT, before)
 
     def wait_for(self, text: str) -> None:
         """Read until a text has appeared since the last one that was waited for."""
