@@ -112,8 +112,9 @@ def train(
         tell(f"{out}: this run has finished; nothing to do")
         return load_run(out)
     parent, teachers = parent_of(recipe), teachers_of(recipe)
-    # Refuses too many before anything is decoded or written.
-    first_layers(build(recipe), recipe.freeze)
+    if recipe.freeze:
+        # Refuses too many before anything is decoded or written.
+        first_layers(build(recipe), recipe.freeze)
     ancestors = ancestors_of(parent, teachers)
     if previous and previous.ancestors != ancestors:
         raise ConfigError(
