@@ -200,9 +200,9 @@ def figures(runs: dict[str, Run], test: Path, seed: int) -> tuple[list[Row], dic
         field_um = SIDE_PX * UM_PER_PX
         fields_um = [field_um * px / 500 for px in FIELDS_PX] if case.name.startswith("paper") else []
         row = {**_row(candidate, case.recipe, seed), "case": name, "images_seen": run.record.images_seen}
-        frames, judged[name] = _judge(candidate, row, stacks, "full" in _shown(run), fields_um)
+        frames, judged[name] = _judge(candidate, row, stacks, run.recipe.views.full > 0, fields_um)
     last = runs["ours_6"]
-    mirrored = replace(candidate_of_run(last), judge=_mirrored(last))
+    mirrored = replace(candidate_of_run(last), judge=judge_of_run(last, mirrors=2))
     row = {**_row(mirrored, "ours: + mean of two mirror images", seed), "case": "ours_6_mirrored"}
     row |= {"multiply_adds": 2 * row["multiply_adds"], "images_seen": last.record.images_seen}
     frames, judged["ours_6_mirrored"] = _judge(mirrored, row, stacks, False, [])
@@ -226,17 +226,12 @@ def _row(candidate: Candidate, recipe: str, seed: int) -> Row:
     return {
         "case": candidate.name,
         "network": candidate.network,
-        "recipe": "worm_tracker_paper" if recipe == "worm_tracker_paper" else recipe,
+        "recipe": recipe,
         "input": f"{spec.width_px}x{spec.height_px} of {spec.um_per_px:g} um",
         "multiply_adds": candidate.cost.multiply_adds,
         "parameters": candidate.cost.parameters,
         "seed": seed,
     }
-
-
-def _shown(run: Run) -> set[str]:
-    window, full = run.recipe.views.shown
-    return {name for name, shown in (("window", window), ("full", full)) if shown}
 
 
 def _judge(
@@ -248,21 +243,6 @@ def _judge(
     window = by_view.pop("window")
     row = row | {"full_frames": "as they are" if full else "the window in their middle"}
     return frames, Judged(row, window, by_view.pop("full") if full else window, by_view)
-
-
-def _mirrored(run: Run) -> Any:
-    """Judge with two mirror images of everything, as the shipped bundle does."""
-    plain = judge_of_run(run)
-
-    def predict(images: Any) -> Any:
-        first, second = plain.predict(images), plain.predict(images[:, :, ::-1])
-        offsets = (first[0] + second[0]) / 2
-        if first[1] is None or second[1] is None:
-            return offsets, None
-        # The mean of the logarithms, as `Run.predict` has it.
-        return offsets, np.sqrt(first[1] * second[1])
-
-    return replace(plain, predict=predict)
 
 
 def _of_view(frames: Frames, view: str) -> tuple[Any, Any]:

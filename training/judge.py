@@ -49,15 +49,15 @@ def judge_of_bundle(bundle: Bundle) -> Judge:
     return Judge(bundle.card.input, predict)
 
 
-def judge_of_run(run: Run) -> Judge:
-    """Judge with the float network of a run."""
+def judge_of_run(run: Run, mirrors: int = 1) -> Judge:
+    """Judge with the float network of a run; `mirrors` as for `Run.predict`."""
     import torch
 
     def predict(views: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
         offsets, sigmas = [], []
         for start in range(0, len(views), _BATCH):
             images = np.stack([resize_to_input(view, run.input) for view in views[start : start + _BATCH]])
-            offset, sigma = run.predict(torch.from_numpy(images).permute(0, 3, 1, 2))
+            offset, sigma = run.predict(torch.from_numpy(images).permute(0, 3, 1, 2), mirrors)
             offsets.append(offset.double().numpy())
             if sigma is not None:
                 sigmas.append(sigma.double().numpy())
