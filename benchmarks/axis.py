@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from methods.report import write_report
+from methods.report import held_rows, write_report
 
 SPACER_UM = 500.0
 SEEDS = {"sound": 8, "loses-at-speed": 5, "loses-always": 3, "network": 4, "crawling": 4, "no-colour": 3}
@@ -36,9 +36,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=None, help="of each case, in place of its own number")
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()
-    rows: list[dict[str, Any]] = []
-    if options.json and options.json.exists():
-        rows = json.loads(options.json.read_text(encoding="utf-8"))["rows"]
+    rows = held_rows(options.json)
     done = {(row["case"], row["seed"]) for row in rows}
     numbers = {case: options.seeds or SEEDS[case] for case in options.cases}
     # Seed by seed, so that a run that was interrupted has seen every case.

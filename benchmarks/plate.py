@@ -14,7 +14,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from methods.report import write_report
+from methods.report import held_rows, write_report
 
 # Method of the command, its bundles, and whether the last one is asked again after its move. The paper takes
 # one image for each range.
@@ -108,9 +108,7 @@ def main() -> None:
     options = parser.parse_args()
 
     options.folder.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = []
-    if options.json and options.json.exists():
-        rows = json.loads(options.json.read_text(encoding="utf-8"))["rows"]
+    rows = held_rows(options.json)
     rows = [row for row in rows if row["networks"] == digests(row["case"])]
     for seed in options.seeds:
         for snake in options.snakes:

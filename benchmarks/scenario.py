@@ -19,6 +19,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from methods.report import held_rows
+
 # `contrast-scan` is `contrast` that begins with a scan of the whole search span, as `focus` does.
 METHODS = ("network", "contrast", "contrast-scan", "none")
 
@@ -101,9 +103,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, default=None)
     options = parser.parse_args()
 
-    rows: list[dict[str, Any]] = []
-    if options.json and options.json.exists():
-        rows = json.loads(options.json.read_text(encoding="utf-8"))["rows"]
+    rows = held_rows(options.json)
     network = {method: digest(options.bundle, method) for method in options.methods}
     rows = [
         row

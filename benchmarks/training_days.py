@@ -13,13 +13,12 @@ A seed is other days and other weights to start from. Cases that the JSON file h
 """
 
 import argparse
-import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from methods.report import Row, print_rows, write_report
+from methods.report import Row, held_rows, print_rows, write_report
 from methods.slit_days import RANGES, Range, write_day
 from methods.slit_training import NETWORK, judged, learn, small_recipe
 
@@ -161,9 +160,7 @@ def main() -> None:
     parser.add_argument("--planes", type=int, default=20, help="of a stack")
     parser.add_argument("--json", type=Path, help="file for the figures")
     options = parser.parse_args()
-    rows: list[Row] = []
-    if options.json is not None and options.json.exists():
-        rows = json.loads(options.json.read_text(encoding="utf-8"))["rows"]
+    rows = held_rows(options.json)
     wanted = RANGES[options.wanted]
     new_days = tuple(DAYS[-1] + 1 + number for number in range(options.new_days))
     for seed in options.seeds:

@@ -12,7 +12,7 @@ import numpy as np
 
 from hw.whole_file import write_whole
 
-__all__ = ["Row", "machine", "print_rows", "write_report"]
+__all__ = ["Row", "held_rows", "machine", "print_rows", "write_report"]
 
 Row = dict[str, Any]
 
@@ -36,6 +36,14 @@ def print_rows(rows: list[Row]) -> None:
     """Print one line for every row: its case, then its figures."""
     for row in rows:
         print("; ".join(str(value) if key == "case" else f"{key} {value}" for key, value in row.items()))
+
+
+def held_rows(path: Path | None) -> list[Row]:
+    """Return the rows that an earlier run of a study left in its JSON file; none where there is no file."""
+    if path is None or not path.exists():
+        return []
+    rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    return rows
 
 
 def write_report(path: Path, rows: list[Row], **more: object) -> None:
