@@ -24,6 +24,7 @@ from hw.simulation.config import SimulationConfig
 from hw.simulation.optics import Slice
 from hw.simulation.rig import worm_section
 from hw.simulation.scene import FOCUS_MARGIN_UM, Region, Scene
+from hw.whole_file import write_whole
 
 __all__ = [
     "CASES",
@@ -227,24 +228,13 @@ def tilted_focus(
         held = {int(k): float(v) for k, v in json.loads(path.read_text(encoding="utf-8")).items()}
         if set(tilts) <= set(held):
             return held
-    scene, t, view = _placed(rig, worm_section(rig), seed, np.random.default_rng([seed, 7]))
-    measure = MEASURES[DEFAULT_MEASURE]
-    wave, worm = scene.worm_wave(t)
-    focus = sharpest_position(lambda z: measure(scene.lens.image(wave, z)[worm]), 0.0, rig.optics.dof_um)
-    shown = scene.worm_region(t, FOCUS_MARGIN_UM)
-    x, y, w, h = (int(n) for n in _within(shown, view))
-    left, top = x + view.x - shown.x, y + view.y - shown.y
-    positions = np.arange(-REACH_UM, REACH_UM + 1, step_um)
-    inside = [
-        scene.lens.image(wave, float(z) + focus)[worm][top : top + h, left : left + w] for z in positions
-    ]
+    _, view, part, positions, inside = _worm_alone(rig, seed, step_um)
+    columns = slice(part.x - view.x, part.x - view.x + part.width)
     # Strips are those of the window, which is therefore filled up beside the box.
-    filled = np.zeros((len(positions), h, view.width, inside[0].shape[2]), np.float32)
-    filled[:, :, x : x + w] = inside
-    found = {planes: _focus(*_sheared(filled, positions, planes), slice(x, x + w)) for planes in tilts}
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(found), encoding="utf-8")
-    partial.replace(path)
+    filled = np.zeros((len(positions), part.height, view.width, inside[0].shape[2]), np.float32)
+    filled[:, :, columns] = inside
+    found = {planes: _focus(*_sheared(filled, positions, planes), columns) for planes in tilts}
+    write_whole(path, json.dumps(found).encode())
     return found
 
 
@@ -256,29 +246,34 @@ def pictured_focus(rig: RigConfig, seed: int, step_um: float, folder: Path) -> f
     """
     path = folder / f"{rig.name}-pictured-{step_um:g}um-{seed}.json"
     if not path.exists():
-        scene, t, view = _placed(rig, worm_section(rig), seed, np.random.default_rng([seed, 7]))
-        measure = MEASURES[DEFAULT_MEASURE]
-        wave, worm = scene.worm_wave(t)
-        focus = sharpest_position(lambda z: measure(scene.lens.image(wave, z)[worm]), 0.0, rig.optics.dof_um)
-        shown = scene.worm_region(t, FOCUS_MARGIN_UM)
-        x, y, w, h = (int(n) for n in _within(shown, view))
-        part = Region(x + view.x, y + view.y, w, h)
+        scene, _, part, positions, inside = _worm_alone(rig, seed, step_um)
         light = scene.illumination(part)
-        positions = np.arange(-REACH_UM, REACH_UM + 1, step_um)
         images = [
-            scene.sensor.develop(
-                scene.lens.image(wave, float(z) + focus)[worm][part.inside(shown)] * light,
-                scene.grid_px,
-                binned=True,
-                noise=False,
-            )
-            for z in positions
+            scene.sensor.develop(plane * light, scene.grid_px, binned=True, noise=False) for plane in inside
         ]
-        found = _focus(np.stack(images), positions, slice(None))
-        partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(found), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, json.dumps(_focus(np.stack(images), positions, slice(None))).encode())
     return float(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _worm_alone(
+    rig: RigConfig, seed: int, step_um: float
+) -> tuple[Scene, Region, Region, NDArray[np.float64], list[NDArray[np.float32]]]:
+    """Light of a plain stack's worm with nothing beside it, without noise.
+
+    Returns the scene, the window, the worm's box as far as the window shows it, positions counted from true
+    focus, and the box's light at each.
+    """
+    scene, t, view = _placed(rig, worm_section(rig), seed, np.random.default_rng([seed, 7]))
+    measure = MEASURES[DEFAULT_MEASURE]
+    wave, worm = scene.worm_wave(t)
+    focus = sharpest_position(lambda z: measure(scene.lens.image(wave, z)[worm]), 0.0, rig.optics.dof_um)
+    shown = scene.worm_region(t, FOCUS_MARGIN_UM)
+    x, y, width, height = (int(n) for n in _within(shown, view))
+    part = Region(x + view.x, y + view.y, width, height)
+    positions = np.arange(-REACH_UM, REACH_UM + 1, step_um)
+    inside = part.inside(shown)
+    planes = [scene.lens.image(wave, float(z) + focus)[worm][inside] for z in positions]
+    return scene, view, part, positions, planes
 
 
 def _focus(images: NDArray[Any], positions: NDArray[np.float64], columns: slice) -> float:
