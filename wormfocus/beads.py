@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from wormfocus.application import app
-from wormfocus.autofocus import finite, finite_or_none, write_json
-from wormfocus.calibrate_plane import BEAD_UM
+from wormfocus.autofocus import write_json
+from wormfocus.calibrate_plane import BEAD_UM, BeadUm, UmPerPx
 from wormfocus.judging import JsonFile, Stacks
 
 if TYPE_CHECKING:
@@ -22,12 +22,8 @@ def beads(
         list[str], typer.Argument(help="RUN or BUNDLE that learnt from crops of beads; several are averaged.")
     ],
     stacks: Stacks,
-    bead_um: Annotated[
-        float, typer.Option(min=0.1, callback=finite, help="Diameter of the beads.")
-    ] = BEAD_UM,
-    um_per_px: Annotated[
-        float | None, typer.Option(min=1e-3, callback=finite_or_none, help="For stacks that do not say it.")
-    ] = None,
+    bead_um: BeadUm = BEAD_UM,
+    um_per_px: UmPerPx = None,
     json_file: JsonFile = None,
 ) -> None:
     """Tell each image's distance to the reference plane from its beads alone (paper 5).

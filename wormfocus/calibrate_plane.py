@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from hw.config import RigConfig
 
 BEAD_UM = 28.5
+BeadUm = Annotated[float, typer.Option(min=0.1, callback=finite, help="Diameter of the beads.")]
+UmPerPx = Annotated[
+    float | None, typer.Option(min=1e-3, callback=finite_or_none, help="For stacks that do not say it.")
+]
 
 
 @calibrate.command("plane")
@@ -27,12 +31,8 @@ def plane(
     stacks: Annotated[
         Path | None, typer.Option(help="Or take these: a folder of stacks of beads, of one microscope.")
     ] = None,
-    bead_um: Annotated[
-        float, typer.Option(min=0.1, callback=finite, help="Diameter of the beads.")
-    ] = BEAD_UM,
-    um_per_px: Annotated[
-        float | None, typer.Option(min=1e-3, callback=finite_or_none, help="For stacks that do not say it.")
-    ] = None,
+    bead_um: BeadUm = BEAD_UM,
+    um_per_px: UmPerPx = None,
     crop_px: Annotated[int, typer.Option(min=16, help="Side of the square about each bead.")] = 64,
     exposure_ms: Annotated[
         list[float] | None,

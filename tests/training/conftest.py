@@ -75,6 +75,12 @@ def recipe() -> Recipe:
     )
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder for decoded images, which the runs of a file share."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @contextmanager
 def _files_of_at_most(count: int) -> Iterator[None]:
     """Let no file grow beyond so many bytes, as a disk that is full would not."""

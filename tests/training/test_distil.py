@@ -17,11 +17,6 @@ def quiet(line):
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def teachers(recipe, stacks, tmp_path_factory, cache):
     """Two runs that differ by seed."""
     folder = tmp_path_factory.mktemp("teachers")

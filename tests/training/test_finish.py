@@ -14,11 +14,6 @@ from training.run import Run, load_run, normalised, read_record
 from training.split import rows_of
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 @pytest.fixture
 def finished(recipe, stacks, tmp_path, cache):
     """A quick run, and what trains it again."""

@@ -12,11 +12,6 @@ from training.labelled import collect
 from training.run import load_run, read_record
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
 def test_a_run_learns_and_keeps_what_it_learnt(recipe, stacks, tmp_path, cache):
     lines = []
     run = train(recipe, [stacks], tmp_path, cache=cache, tell=lines.append)

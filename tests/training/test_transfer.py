@@ -17,11 +17,6 @@ def quiet(line):
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def small(recipe):
     return recipe.model_copy(update={"samples": 320, "epoch_samples": 160})
 
