@@ -5,7 +5,9 @@ its recent velocity, plus what its highest speed allows for the time since. Only
 those after a long loss, choose by likeness to a worm alone. Everything else that looks like a worm is
 remembered as *another* for as long as it is seen, so that a worm that left the field is reported as lost
 and not replaced by its neighbour. Where the worm touches another, both have one outline: the worm's centroid
-is what is left of the outline's when the other's is taken away.
+is what is left of the outline's when the other's is taken away. One that crawls over the other leaves an
+outline hardly larger than the other's: no worm vanishes from one frame to the next, so both are in it until
+two are seen again.
 """
 
 import math
@@ -41,8 +43,10 @@ _OTHERS_MEMORY_S = 5.0
 _TOUCHING_S = 30.0
 # Weight of the newest outline in another's area.
 _OTHERS_WEIGHT = 0.05
-# The outline of two worms that touch has at least so many times the worm's area.
+# The outline of two worms that come to touch has at least so many times the worm's area; it may be smaller
+# while one lies on the other, for as long as a worm needs to crawl over one.
 _TOUCHING_AREA = 1.4
+_CROSSING_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,8 @@ class WormTracker:
         self._elapsed_s = 0.0
         self._missed = 0
         self._others: list[_Other] = []
+        self._touched: _Other | None = None
+        self._crossing_s = 0.0
 
     def track(self, pixels: NDArray[np.uint8], frames_passed: int = 1, scale: float = 1.0) -> Sighting:
         """Find the worm in the next frame.
@@ -124,10 +130,12 @@ class WormTracker:
             worm = self._next([o for o in objects if o is not pair[0]] if pair else objects)
         alone = [o for o in objects if o is not worm and not (pair and o is pair[0])]
         self._remember_others(alone, frames_passed, worm, pair[0] if pair else None)
-        if worm is not None:
-            reason = self._follow(worm)
-            return Sighting(worm.box, worm.centre_px, "tracked", worm.score, reason)
-        return self._follow_within(*pair) if pair else self._unsighted()
+        if worm is None and pair is not None:
+            return self._follow_within(*pair)
+        self._touched = None
+        if worm is None:
+            return self._unsighted()
+        return Sighting(worm.box, worm.centre_px, "tracked", worm.score, self._follow(worm))
 
     def _first(self, objects: list[WormLike], shape: tuple[int, ...], scale: float) -> WormLike | None:
         """Return the most worm-like object near the middle, where a worm is put to be followed."""
@@ -163,13 +171,17 @@ class WormTracker:
         """Return the outline of the worm and another that touch, and that other, if there is one."""
         expected = self._expected()
         for candidate in objects:
-            if not _inside(expected, candidate.box) or _area_um2(candidate) < _TOUCHING_AREA * self._area_um2:
+            if not _inside(expected, candidate.box):
                 continue
             for other in self._others:
+                crossing = other is self._touched and self._crossing_s < _CROSSING_S
+                if not (crossing or _area_um2(candidate) >= _TOUCHING_AREA * self._area_um2):
+                    continue
                 if _inside(other.centre_px, candidate.box) and not any(
                     math.dist(o.centre_px, other.centre_px) < self._other_reach_px()
                     and _area_um2(o) < _TOUCHING_AREA * other.area_um2
                     for o in objects
+                    if not (crossing and o is candidate)
                 ):
                     return candidate, other
         return None
@@ -184,6 +196,9 @@ class WormTracker:
                 pair.centre_px, other.centre_px, (box.x, box.y), (box.width, box.height), strict=True
             )
         )
+        apart = _area_um2(pair) >= _TOUCHING_AREA * self._area_um2
+        self._crossing_s = 0.0 if apart or other is not self._touched else self._crossing_s + self._elapsed_s
+        self._touched = other
         self._centre, self._velocity = (x, y), (0.0, 0.0)
         self._elapsed_s, self._missed = 0.0, 0
         return Sighting(box, self._centre, "tracked", pair.score, "touches another worm")
