@@ -136,22 +136,25 @@ class Detector:
         return sorted((worm for worm, _ in kept), key=lambda w: -w.score)
 
     def _reduce(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Green channel, averaged over squares of `reduction` pixels: the least noise of the three."""
-        height, width = pixels.shape[:2]
-        if pixels.ndim == 2:
-            grey = pixels
-        else:
-            if self._green is None or self._green.shape != (height, width):
-                self._green = np.empty((height, width), np.uint8)
-            cv2.extractChannel(pixels, 1, self._green)
-            grey = self._green
+        """Green channel, averaged over squares of `reduction` pixels: the least noise of the three.
+
+        Of each square a few rows do, two where its side is even, spread evenly about its middle: the median
+        that follows clears what noise they leave, and most of the frame's memory is never read.
+        """
         n = self._image_reduction
+        small = (pixels.shape[1] // n, pixels.shape[0] // n)
+        used = min((rows for rows in range(2, n) if n % rows == 0), default=n)
+        apart = n // used
+        grey = pixels[(apart - 1) // 2 : small[1] * n : apart]
+        if pixels.ndim == 3:
+            if self._green is None or self._green.shape != grey.shape[:2]:
+                self._green = np.empty(grey.shape[:2], np.uint8)
+            cv2.extractChannel(grey, 1, self._green)
+            grey = self._green
         if n == 1:
-            return grey
-        small = (width // n, height // n)
+            return np.asarray(grey)
         # Whole squares only: INTER_AREA is ten times faster at an integer ratio.
-        whole = grey[: small[1] * n, : small[0] * n]
-        return np.asarray(cv2.resize(whole, small, interpolation=cv2.INTER_AREA), np.uint8)
+        return np.asarray(cv2.resize(grey[:, : small[0] * n], small, interpolation=cv2.INTER_AREA), np.uint8)
 
     def _energy(self, small: NDArray[np.uint8]) -> NDArray[np.float32]:
         image = cv2.medianBlur(small, _MEDIAN_PX).astype(np.float32)

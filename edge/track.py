@@ -43,6 +43,11 @@ _OTHERS_MEMORY_S = 5.0
 _TOUCHING_S = 30.0
 # Weight of the newest outline in another's area.
 _OTHERS_WEIGHT = 0.05
+# Within so many worm lengths another may touch the worm soon; below this share of its area it is no worm.
+_NEAR_LENGTHS = 1.5
+_SMALL_SHARE = 0.5
+# Sums of frame periods that differ by less are the same time.
+_SAME_TIME_S = 1e-6
 # The outline of two worms that come to touch has at least so many times the worm's area; it may be smaller
 # while one lies on the other, for as long as a worm needs to crawl over one.
 _TOUCHING_AREA = 1.4
@@ -87,6 +92,11 @@ class WormTracker:
     config : what a worm looks like, and how fast it is
     um_per_px : specimen distance per pixel of the frames
     frame_period_s : time between frames; a dropped frame counts as one more
+
+    Notes
+    -----
+    A worm that is followed with no other near is looked for every `config.look_every_s` and carried on with
+    its velocity in between, for finding it costs as much as a small network.
     """
 
     def __init__(self, config: TrackingConfig, um_per_px: float, frame_period_s: float) -> None:
@@ -104,6 +114,8 @@ class WormTracker:
         self._likeness = 0.0
         self._elapsed_s = 0.0
         self._missed = 0
+        self._unlooked = 0
+        self._last: Sighting | None = None
         self._others: list[_Other] = []
         self._touched: _Other | None = None
         self._crossing_s = 0.0
@@ -121,15 +133,26 @@ class WormTracker:
         -------
         Sighting
         """
-        objects = self._detector.detect(pixels, scale)
         self._elapsed_s += frames_passed * self._period_s
+        self._unlooked += frames_passed
+        if self._last is not None and self._elapsed_s < self._config.look_every_s - _SAME_TIME_S:
+            return self._carried_on(self._last)
+        objects = self._detector.detect(pixels, scale)
+        sighting = self._look(objects, pixels.shape, scale)
+        self._unlooked = 0
+        steady = sighting.state == "tracked" and self._touched is None and not self._near_another()
+        self._last = sighting if steady else None
+        return sighting
+
+    def _look(self, objects: list[WormLike], shape: tuple[int, ...], scale: float) -> Sighting:
+        """Find the worm among the objects of a frame."""
         if self._centre is None:
-            pair, worm = None, self._first(objects, pixels.shape, scale)
+            pair, worm = None, self._first(objects, shape, scale)
         else:
             pair = self._pair(objects)
             worm = self._next([o for o in objects if o is not pair[0]] if pair else objects)
         alone = [o for o in objects if o is not worm and not (pair and o is pair[0])]
-        self._remember_others(alone, frames_passed, worm, pair[0] if pair else None)
+        self._remember_others(alone, worm, pair[0] if pair else None)
         if worm is None and pair is not None:
             return self._follow_within(*pair)
         self._touched = None
@@ -203,6 +226,25 @@ class WormTracker:
         self._elapsed_s, self._missed = 0.0, 0
         return Sighting(box, self._centre, "tracked", pair.score, "touches another worm")
 
+    def _carried_on(self, last: Sighting) -> Sighting:
+        """Say where the worm is by its velocity."""
+        assert self._centre is not None
+        assert last.box is not None
+        x, y = self._expected()
+        right, down = round(x - self._centre[0]), round(y - self._centre[1])
+        box = Box(last.box.x + right, last.box.y + down, last.box.width, last.box.height)
+        return Sighting(box, (x, y), "tracked", last.score, "carried on with its velocity")
+
+    def _near_another(self) -> bool:
+        """Whether another that is large enough to be a worm could touch it soon."""
+        assert self._centre is not None
+        apart = _NEAR_LENGTHS * self._config.worm_length_um / self._um_per_px
+        return any(
+            math.dist(other.centre_px, self._centre) < apart
+            for other in self._others
+            if other.area_um2 > _SMALL_SHARE * self._area_um2
+        )
+
     def _expected(self) -> tuple[float, float]:
         """Where the worm is expected now, (x, y) in pixels: it coasts for a moment, then stays."""
         assert self._centre is not None
@@ -230,20 +272,19 @@ class WormTracker:
         )
 
     def _other_reach_px(self) -> float:
-        reach_um = (
-            self._config.max_speed_um_s * self._period_s + _OUTLINE_JITTER * self._config.worm_length_um
-        )
+        # Over as much time as passes between two looks when no frame was dropped.
+        usual_s = max(self._period_s, self._config.look_every_s)
+        way_um = self._config.max_speed_um_s * min(self._unlooked * self._period_s, usual_s)
+        reach_um = way_um + _OUTLINE_JITTER * self._config.worm_length_um
         return reach_um / self._um_per_px
 
-    def _remember_others(
-        self, objects: list[WormLike], frames_passed: int, worm: WormLike | None, pair: WormLike | None
-    ) -> None:
+    def _remember_others(self, objects: list[WormLike], worm: WormLike | None, pair: WormLike | None) -> None:
         """Carry the others on to this frame, nearest first, and add the new ones seen beside the worm."""
         reach = self._other_reach_px()
         expected = self._expected() if worm is None and self._centre is not None else None
         apart = 0.6 * self._config.worm_length_um / self._um_per_px
         for other in self._others:
-            other.unseen += frames_passed
+            other.unseen += self._unlooked
         for seen in objects:
             nearest = min(
                 (o for o in self._others if o.unseen > 0),
