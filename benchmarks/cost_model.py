@@ -74,14 +74,16 @@ def shares(flatbuffer: bytes) -> list[Share]:
 
 def converted(name: str, precision: str) -> bytes:
     """Build a network with random weights and make a TFLite model of it."""
+    # timm and the converter import torchvision, which needs this first.
+    import training.torchvision_compat  # noqa: F401
+
+    # isort: split
     import numpy as np
     import timm
+    import torchvision
     from ai_edge_litert.interpreter import Interpreter
     from ai_edge_quantizer import calibrator, quantizer, recipe, recipe_manager
     from ai_edge_quantizer.utils import qsv_utils
-
-    import training.torchvision_compat  # noqa: F401, I001 - timm and torchvision need it first
-    import torchvision
 
     from edge.bundle import InputSpec
     from export.convert import convert, quiet

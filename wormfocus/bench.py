@@ -29,7 +29,9 @@ def bench(
     ] = None,
     threads: Annotated[
         list[int] | None,
-        typer.Option(min=1, max=64, help="Of the runtime; may be given again. Default: 1, 2, 4, up to the cores."),
+        typer.Option(
+            min=1, max=64, help="Of the runtime; may be given again. Default: 1, 2, 4, up to the cores."
+        ),
     ] = None,
     seconds: Annotated[
         float, typer.Option(min=0.1, callback=finite, help="Measured per network, runtime and threads.")
@@ -71,8 +73,8 @@ def bench(
     for candidate in candidates:
         if not _reading(candidate, runtimes):
             raise BundleError(
-                f"{candidate.name}: no runtime here reads {candidate.format} ({'; '.join(missing)}); install one, "
-                "or name an environment that has it with --python"
+                f"{candidate.name}: no runtime here reads {candidate.format} ({'; '.join(missing)}); install "
+                "one, or name an environment that has it with --python"
             )
     meter = EnergyMeter()
     before = state_of_machine()
@@ -125,7 +127,12 @@ def bench(
         typer.echo(f"\noperators of {report.profile_text(found, top)}")
     if predicted:
         typer.echo(f"\nexpected, per answer\n{report.predicted_text(predicted, model)}")
-    result: dict[str, Any] = {"command": command_line(context), "machine": machine, "rows": rows, "cold": cold}
+    result: dict[str, Any] = {
+        "command": command_line(context),
+        "machine": machine,
+        "rows": rows,
+        "cold": cold,
+    }
     if other is not None:
         both, warnings = beside(rows, other["rows"])
         typer.echo(f"\n{report.beside_text(both, warnings, other['machine'])}")
@@ -146,7 +153,6 @@ def bench(
         )
     if not rows:
         raise BundleError("no runtime could run any of the networks; see the refusals above")
-
 
 
 def _reading(candidate: "Candidate", runtimes: "list[Runtime]") -> "list[Runtime]":

@@ -27,10 +27,14 @@ def load_results(path: Path) -> dict[str, Any]:
             f"{path}: cannot be read ({error}); give a file that 'wormfocus bench --json' wrote"
         ) from error
     if not isinstance(results, dict) or any(key not in results for key in _NEEDED):
-        raise ConfigError(f"{path}: holds no results of a bench; give a file that 'wormfocus bench --json' wrote")
+        raise ConfigError(
+            f"{path}: holds no results of a bench; give a file that 'wormfocus bench --json' wrote"
+        )
     needed = {"bundle", "runtime", "threads", "median_ms", "sha256", "asks"}
     if any(not isinstance(row, dict) or not needed <= row.keys() for row in results["rows"]):
-        raise ConfigError(f"{path}: its rows lack {', '.join(sorted(needed))}; write it again with this version")
+        raise ConfigError(
+            f"{path}: its rows lack {', '.join(sorted(needed))}; write it again with this version"
+        )
     return results
 
 
@@ -60,10 +64,12 @@ def beside(
             continue
         if row["sha256"] != other["sha256"]:
             warnings.append(
-                f"{label}: another network there, SHA-256 {other['sha256'][:12]} against {row['sha256'][:12]} here"
+                f"{label}: another network there, SHA-256 {other['sha256'][:12]}, here {row['sha256'][:12]}"
             )
         if row["asks"] != other["asks"]:
-            warnings.append(f"{label}: asked {other['asks']} times per answer there, {row['asks']} times here")
+            warnings.append(
+                f"{label}: asked {other['asks']} times per answer there, {row['asks']} times here"
+            )
         if row["runtime"] != other["runtime"]:
             warnings.append(f"{label}: {other['runtime']} there")
         pairs.append(

@@ -187,7 +187,9 @@ def fitted_document(published: Published) -> dict[str, Any]:
 
 
 def _bar(judged: Sequence[Judged], machine: Machine, use: str) -> ErrorBar:
-    errors = [max(j.factor, 1 / j.factor) for j in judged if j.figure.machine == machine and j.figure.use == use]
+    errors = [
+        max(j.factor, 1 / j.factor) for j in judged if j.figure.machine == machine and j.figure.use == use
+    ]
     # Rounded up: what is claimed shall hold.
     return ErrorBar(within=math.ceil(max(errors) * 100) / 100, figures=len(errors))
 

@@ -2,7 +2,8 @@
 
 A roofline with few numbers. An operator takes its multiply-adds over a rate, plus its bytes over a bandwidth:
 
-    t = threads(machine, n) * sum(multiply_adds * factor(kind) / rate(machine, precision)) + bytes / bandwidth(machine)
+    t = slower(machine, threads) * multiply_adds * factor(kind) / rate(machine, precision)
+        + bytes / bandwidth(machine)
 
 Rates are those of all four cores; with one thread the first term is longer by a factor of the machine, and
 the second is not: one core fills the memory's path. Convolutions over an area, over a pixel and linear layers
@@ -136,7 +137,9 @@ def shares_of(operators: Sequence[Operator]) -> list[Share]:
     ]
 
 
-def predict_ms(shares: Sequence[Share], machine: MachineRates, depthwise_factor: float, threads: int) -> float:
+def predict_ms(
+    shares: Sequence[Share], machine: MachineRates, depthwise_factor: float, threads: int
+) -> float:
     """Return the time for one image, ms.
 
     Parameters

@@ -40,7 +40,7 @@ class EnergyMeter:
         return [int(path.read_text()) for path, _ in self._zones]
 
     def used_j(self, before: list[int], after: list[int]) -> float | None:
-        """Return the energy between two readings, J, or None without counters; they start over at their end."""
+        """Return the energy between two readings, J; None without counters. They start over at their end."""
         if not self._zones:
             return None
         spent = [

@@ -144,7 +144,7 @@ def type_name(number: int) -> str:
 
     for text, value in vars(schema.TensorType).items():
         if value == number and not text.startswith("_"):
-            return text
+            return str(text)
     return f"TYPE_{number}"
 
 
@@ -175,7 +175,9 @@ def _operator(index: int, name: str, inputs: list[Tensor], outputs: list[Tensor]
             kind = "pointwise" if weights.shape[1:3] == (1, 1) else "dense"
     elif name == "BATCH_MATMUL":
         kind, work = "linear", made * inputs[0].shape[-1]
-    return Operator(index, name, kind, _precision(name, kind, inputs, outputs), tuple(inputs), tuple(outputs), work)
+    return Operator(
+        index, name, kind, _precision(name, kind, inputs, outputs), tuple(inputs), tuple(outputs), work
+    )
 
 
 def _precision(name: str, kind: Kind, inputs: list[Tensor], outputs: list[Tensor]) -> Precision:

@@ -5,7 +5,15 @@ from typing import Any
 
 from edge.bench.cost_model import MACHINES, CostModel
 
-__all__ = ["beside_text", "cold_text", "columns", "machine_text", "predicted_text", "profile_text", "warm_text"]
+__all__ = [
+    "beside_text",
+    "cold_text",
+    "columns",
+    "machine_text",
+    "predicted_text",
+    "profile_text",
+    "warm_text",
+]
 
 Row = dict[str, Any]
 
@@ -103,9 +111,9 @@ def predicted_text(rows: Sequence[Row], model: CostModel) -> str:
     for machine, bars in model.error_bars.items():
         four, ratio, others = bars.four_threads, bars.thread_ratio, bars.other_libraries
         notes.append(
-            f"{MACHINES[machine]}: each of {four.figures} published figures was predicted from the others within "
-            f"a factor of {four.within:g}; one thread to four within {ratio.within:g} ({ratio.figures}); other "
-            f"libraries' times lie within {others.within:g} ({others.figures})"
+            f"{MACHINES[machine]}: each of {four.figures} published figures was predicted from the others "
+            f"within a factor of {four.within:g}; one thread to four within {ratio.within:g} "
+            f"({ratio.figures}); other libraries' times lie within {others.within:g} ({others.figures})"
         )
     return "\n".join([table, *notes])
 
@@ -113,8 +121,8 @@ def predicted_text(rows: Sequence[Row], model: CostModel) -> str:
 def profile_text(found: Row, top: int) -> str:
     """Set out where a network's time goes: by kind, then the longest operators."""
     title = (
-        f"{found['bundle']}, {found['runtime']}, {found['threads']} threads: {_ms(found['whole_ms'])} ms per ask; "
-        f"single operators add up to {found['explained']:.0%} of it; {found['float_operators']} of "
+        f"{found['bundle']}, {found['runtime']}, {found['threads']} threads: {_ms(found['whole_ms'])} ms "
+        f"per ask; single operators add up to {found['explained']:.0%} of it; {found['float_operators']} of "
         f"{found['operators_in_all']} operators in float, {found['conversions']} conversions"
     )
     groups = columns(
@@ -165,7 +173,9 @@ def beside_text(pairs: Sequence[Row], warnings: Sequence[str], theirs: Row) -> s
             for row in pairs
         ],
     )
-    there = f"there: {theirs.get('processor', '?')}, {theirs.get('cores', '?')} cores; {theirs.get('board', '?')}"
+    there = (
+        f"there: {theirs.get('processor', '?')}, {theirs.get('cores', '?')} cores; {theirs.get('board', '?')}"
+    )
     return "\n".join([there, table, *(f"warning: {text}" for text in warnings)])
 
 

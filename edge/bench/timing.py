@@ -177,6 +177,7 @@ def _row(tally: _Tally, tallies: Sequence[_Tally]) -> dict[str, Any]:
         **tally.contender.facts(),
         "n": number,
         "median_ms": float(median),
+        "min_ms": min(tally.ms),
         "p10_ms": float(p10),
         "p90_ms": float(p90),
         "p99_ms": float(p99),

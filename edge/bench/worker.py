@@ -21,8 +21,10 @@ import importlib
 import json
 import sys
 import time
+from collections.abc import Callable
 from importlib import metadata
-from typing import Any, Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,10 +50,9 @@ def peak_kb() -> int:
     From the kernel's high-water mark: `ru_maxrss` of a child begins with what its parent held.
     """
     try:
-        with open("/proc/self/status", encoding="ascii") as lines:
-            for line in lines:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1])
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1])
     except OSError:
         pass
     import resource
@@ -173,8 +174,8 @@ def main() -> None:
             else:
                 del models[request["model"]]
             answer["peak_kb"] = peak_kb()
-        except Exception as error:  # noqa: BLE001 - whatever a runtime refuses is an answer
-            answer = {"error": "%s: %s" % (type(error).__name__, " ".join(str(error).split()))}
+        except Exception as error:  # whatever a runtime refuses is an answer
+            answer = {"error": f"{type(error).__name__}: " + " ".join(str(error).split())}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
 

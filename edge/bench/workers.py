@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +20,8 @@ RUNTIMES = {"ai-edge-litert": "tflite", "tflite-runtime": "tflite", "onnxruntime
 _SCRIPT = Path(__file__).with_name("worker.py")
 # As the script itself would start, but for its folder, whose modules must not be found as anybody's.
 _START = (
-    "import runpy, sys; sys.path[:] = [p for p in sys.path if p]; runpy.run_path(sys.argv[1], run_name='__main__')"
+    "import runpy, sys; sys.path[:] = [p for p in sys.path if p]; "
+    "runpy.run_path(sys.argv[1], run_name='__main__')"
 )
 
 
@@ -115,10 +116,8 @@ class Worker:
         """End the process."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        try:
+        with suppress(BrokenPipeError):
             self._process.stdin.close()
-        except BrokenPipeError:
-            pass
         try:
             self._process.wait(timeout=5)
         except subprocess.TimeoutExpired:
