@@ -55,7 +55,7 @@ def bench(
     from edge.bench.against import beside, load_results
     from edge.bench.by_operator import left_in_float
     from edge.bench.by_operator import profile as profile_of
-    from edge.bench.candidate import open_candidate
+    from edge.bench.candidate import open_candidates
     from edge.bench.cost_model import load_cost_model
     from edge.bench.energy import EnergyMeter
     from edge.bench.machine import describe_machine, state_of_machine
@@ -65,7 +65,7 @@ def bench(
     from hw.errors import BundleError
 
     other = load_results(against) if against is not None else None
-    candidates = [open_candidate(given) for given in bundles or ["default"]]
+    candidates = open_candidates(bundles or ["default"])
     # Beyond the cores, threads only wait for each other; who wants to see that asks for it.
     counts = sorted(set(threads or [n for n in USUAL_THREADS if n <= len(os.sched_getaffinity(0))]))
     runtimes, missing = find_runtimes(python or ())
@@ -108,7 +108,7 @@ def bench(
             for candidate in candidates:
                 readers = [r for r in _reading(candidate, runtimes) if (candidate.sha256, r.label) in ran]
                 if candidate.operators and readers:
-                    profiles.append(profile_of(candidate, readers[0], counts[0], seconds, folder, tell))
+                    profiles.append(profile_of(candidate, readers[0], seconds, folder, tell))
     model = load_cost_model()
     machine = {
         **describe_machine(),

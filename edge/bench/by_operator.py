@@ -3,6 +3,9 @@
 The interpreter for Python tells no times of operators. In the whole network a runtime may merge neighbours,
 and data are still in the caches when the next operator wants them; `explained` says how much of the whole the
 single ones add up to.
+
+Times are processor time with one thread: what latency would be if nothing else ran. Long asks are broken into
+more often by others than short ones, so that on a busy machine parts and whole would not be alike.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +29,6 @@ LEAST_ASKS = 3
 def profile(
     candidate: Candidate,
     runtime: Runtime,
-    threads: int,
     seconds: float,
     folder: Path,
     tell: Callable[[str], None],
@@ -37,7 +39,6 @@ def profile(
     ----------
     candidate : the model
     runtime : that runs it
-    threads : of the runtime
     seconds : for all operators together, and as much again for the whole
     folder : for the models that are cut out
     tell : is told how far it is
@@ -64,7 +65,7 @@ def profile(
             path = folder / f"{name}.tflite"
             path.write_bytes(content)
             try:
-                numbers[name] = worker.open(path, threads, 1)["model"]
+                numbers[name] = worker.open(path, 1, 1)["model"]
             except BundleError as error:
                 raise BundleError(f"{candidate.name}, operator {name}: {error}") from error
         each_s = seconds / ROUNDS / len(parts)
@@ -72,7 +73,8 @@ def profile(
             tell(f"operators, round {number + 1} of {ROUNDS}")
             for name, model in numbers.items():
                 span_s = seconds / ROUNDS if name == "whole" else each_s
-                times[name] += worker.run(model, span_s, least=LEAST_ASKS, bare=True)["ms"]
+                answer = worker.run(model, span_s, least=LEAST_ASKS, bare=True)
+                times[name].append(answer["cpu_s"] * 1e3 / len(answer["ms"]))
     middle = {name: float(np.median(ms)) for name, ms in times.items()}
     idle_ms = middle["idle"]
     took = [(operator, max(0.0, middle[str(operator.index)] - idle_ms)) for operator, _ in parts]
@@ -81,12 +83,12 @@ def profile(
     return {
         **candidate.facts(),
         "runtime": runtime.label,
-        "threads": threads,
+        "threads": 1,
         "whole_ms": middle["whole"],
         "idle_ms": idle_ms,
         "sum_ms": total_ms + idle_ms,
         "explained": (total_ms + idle_ms) / middle["whole"],
-        **left_in_float([operator for operator, _ in parts]),
+        **left_in_float(candidate.operators),
         "groups": _groups(took, total_ms),
         "operators": sorted(rows, key=lambda row: -row["ms"]),
     }
@@ -94,10 +96,11 @@ def profile(
 
 def left_in_float(operators: Sequence[Operator]) -> dict[str, int]:
     """Count a model's operators, those that compute in float, and those that only convert."""
+    running = [operator for operator in operators if not operator.prepares]
     return {
-        "operators_in_all": len(operators),
-        "float_operators": sum(operator.precision == "float32" for operator in operators),
-        "conversions": sum(operator.converts for operator in operators),
+        "operators_in_all": len(running),
+        "float_operators": sum(operator.precision == "float32" for operator in running),
+        "conversions": sum(operator.converts for operator in running),
     }
 
 

@@ -3,7 +3,9 @@
 import hashlib
 import io
 import zipfile
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from edge.bench.operators import Operator, operators_of, precision_of
 from edge.bundle import load_bundle
 from hw.errors import BundleError
 
-__all__ = ["Candidate", "open_candidate"]
+__all__ = ["Candidate", "open_candidate", "open_candidates"]
 
 
 @dataclass(frozen=True)
@@ -63,9 +65,27 @@ class Candidate:
             "input": self.input,
             "asks": self.asks,
             "bytes": len(self.content),
+            "multiply_adds": sum(operator.multiply_adds for operator in self.operators) or None,
             "sha256": self.sha256,
             **figures,
         }
+
+
+def open_candidates(given: Sequence[str]) -> list[Candidate]:
+    """Open several, and give those of one name and format names that tell them apart.
+
+    Raises
+    ------
+    BundleError
+        As `open_candidate`.
+    """
+    found: list[Candidate] = []
+    for text in given:
+        candidate = open_candidate(text)
+        taken = {other.name for other in found if other.format == candidate.format}
+        names = chain((candidate.name, text), (f"{text} ({number})" for number in count(2)))
+        found.append(replace(candidate, name=next(name for name in names if name not in taken)))
+    return found
 
 
 def open_candidate(given: str) -> Candidate:

@@ -24,10 +24,10 @@ def pieces(operators: list[Operator]) -> list[tuple[Operator, tuple[int, ...]]]:
     list of (Operator, tuple of int)
         The operator, and the indices to cut out, in the order in which they run.
     """
-    makers = {o.outputs[0].index: o for o in operators if o.inputs and all(t.constant for t in o.inputs)}
+    makers = {operator.outputs[0].index: operator for operator in operators if operator.prepares}
     found = []
     for operator in operators:
-        if operator.inputs and all(t.constant for t in operator.inputs):
+        if operator.prepares:
             continue
         helpers = {makers[t.index].index for t in operator.inputs if t.index in makers}
         found.append((operator, (*sorted(helpers), operator.index)))

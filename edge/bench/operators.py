@@ -80,6 +80,11 @@ class Operator:
         return sum(t.bytes for t in (*self.inputs, *self.outputs) if not t.constant)
 
     @property
+    def prepares(self) -> bool:
+        """Whether it only makes constants of constants, which is done once."""
+        return bool(self.inputs) and all(tensor.constant for tensor in self.inputs)
+
+    @property
     def converts(self) -> bool:
         """Whether all it does is to turn float into int8 or back."""
         return self.name in _CONVERSIONS

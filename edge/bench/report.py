@@ -130,8 +130,8 @@ def predicted_text(rows: Sequence[Row], model: CostModel) -> str:
 def profile_text(found: Row, top: int) -> str:
     """Set out where a network's time goes: by kind, then the longest operators."""
     title = (
-        f"{found['bundle']}, {found['runtime']}, {found['threads']} threads: {_ms(found['whole_ms'])} ms "
-        f"per ask; single operators add up to {found['explained']:.0%} of it; {found['float_operators']} of "
+        f"{found['bundle']}, {found['runtime']}, one thread: {_ms(found['whole_ms'])} ms of processor "
+        f"time per ask; single operators add up to {found['explained']:.0%} of it; {found['float_operators']} of "
         f"{found['operators_in_all']} operators in float, {found['conversions']} conversions"
     )
     groups = columns(
@@ -163,7 +163,7 @@ def profile_text(found: Row, top: int) -> str:
             for row in found["operators"][:top]
         ],
     )
-    return "\n".join([title, groups, longest])
+    return "\n".join([title, groups, longest] if top else [title, groups])
 
 
 def beside_text(pairs: Sequence[Row], warnings: Sequence[str], theirs: Row) -> str:

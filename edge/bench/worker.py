@@ -65,7 +65,10 @@ def random_input(shape: Any, dtype: Any, random: np.random.Generator) -> Any:
     kind = np.dtype(dtype)
     if kind.kind in "iu":
         limits = np.iinfo(kind)
-        return random.integers(max(limits.min, -128), min(limits.max, 255), shape).astype(kind)
+        # Wide integers are places and lengths, of which only 0 is always one.
+        if kind.itemsize > 1:
+            return np.zeros(shape, kind)
+        return random.integers(limits.min, limits.max, shape, kind, endpoint=True)
     return random.normal(size=shape).astype(kind)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from edge.bench import timing
 from edge.bench.by_operator import profile
-from edge.bench.candidate import open_candidate
+from edge.bench.candidate import open_candidate, open_candidates
 from edge.bench.energy import EnergyMeter
 from edge.bench.timing import Contender, cold_rows, model_files, warm_rows
 from edge.bench.workers import RUNTIMES, Runtime, find_runtimes, open_worker
@@ -34,6 +34,7 @@ def test_what_is_benched(tmp_path: Path) -> None:
     assert plain.facts()["mae_steps"] is None
     assert (shipped.network, shipped.asks) == ("focusnet_small", 2)
     assert shipped.facts()["mae_steps"] > 0
+    assert [c.name for c in open_candidates([TINT, TINT, TINT])] == ["tint_int8", TINT, f"{TINT} (2)"]
     damaged = tmp_path / "damaged.tflite"
     damaged.write_bytes(Path(TINT).read_bytes()[:40])
     with pytest.raises(BundleError, match=r"damaged.tflite: truncated or damaged"):
@@ -84,7 +85,7 @@ def test_what_a_runtime_refuses_is_a_row_of_its_own(litert: Runtime, tmp_path: P
 
 
 def test_operators_of_a_small_network(litert: Runtime, tmp_path: Path) -> None:
-    found = profile(open_candidate(TINT), litert, 1, 0.05, tmp_path, silent)
+    found = profile(open_candidate(TINT), litert, 0.05, tmp_path, silent)
     assert (
         found["operators_in_all"] == len(found["operators"]) == sum(g["operators"] for g in found["groups"])
     )
