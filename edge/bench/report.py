@@ -5,20 +5,33 @@ from typing import Any
 
 from edge.bench.cost_model import MACHINES, CostModel
 
-__all__ = [
-    "beside_text",
-    "cold_text",
-    "columns",
-    "machine_text",
-    "predicted_text",
-    "profile_text",
-    "warm_text",
-]
+__all__ = ["beside_text", "columns", "result_text"]
 
 Row = dict[str, Any]
 
 # Share of the cores that are taken by others before a machine counts as busy.
 BUSY = 0.5
+
+
+def result_text(result: Row, top: int) -> str:
+    """Set out a whole result.
+
+    Parameters
+    ----------
+    result : of `edge.bench.run.run_bench`
+    top : how many of the longest operators to name
+    """
+    parts = [
+        _machine_text(result["machine"]),
+        f"warm, per answer\n{_warm_text(result['rows'])}",
+        f"cold, {result['cold'][0]['threads']} threads\n{_cold_text(result['cold'])}",
+        *(f"refused: {row['bundle']}: {row['refused']}" for row in result["refused"]),
+        *(f"operators of {_profile_text(found, top)}" for found in result["profiles"]),
+    ]
+    if result["predicted"]:
+        model = CostModel.model_validate(result["cost_model"])
+        parts.append(f"expected, per answer\n{_predicted_text(result['predicted'], model)}")
+    return "\n\n".join(parts)
 
 
 def columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -41,7 +54,7 @@ def columns(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join(lines)
 
 
-def machine_text(machine: Row) -> str:
+def _machine_text(machine: Row) -> str:
     """Say what the machine is, and how it was before and after."""
     before, after = machine["before"], machine["after"]
     clock = f", {machine['governor']} governor" if machine["governor"] else ""
@@ -61,7 +74,7 @@ def machine_text(machine: Row) -> str:
     return "\n".join(lines)
 
 
-def warm_text(rows: Sequence[Row]) -> str:
+def _warm_text(rows: Sequence[Row]) -> str:
     """Set out what an answer takes once a network runs."""
     energy = any(row["energy_mj"] is not None for row in rows)
     heads = ["network", "runtime", "threads", "median ms", "p10", "p90", "p99", "n", "CPU ms", "to first"]
@@ -84,7 +97,7 @@ def warm_text(rows: Sequence[Row]) -> str:
     return columns([*heads, *(["mJ"] if energy else [])], table)
 
 
-def cold_text(rows: Sequence[Row]) -> str:
+def _cold_text(rows: Sequence[Row]) -> str:
     """Set out what the first answer of a new process takes, and memory."""
     heads = ["network", "runtime", "import ms", "load", "first", "process", "memory MB", "runtime's"]
     return columns(
@@ -102,7 +115,7 @@ def cold_text(rows: Sequence[Row]) -> str:
     )
 
 
-def predicted_text(rows: Sequence[Row], model: CostModel) -> str:
+def _predicted_text(rows: Sequence[Row], model: CostModel) -> str:
     """Set out what is expected on Raspberry Pis, and how far off such expectations were."""
     table = columns(
         ["network", "on", "threads", "ms", "from", "to"],
@@ -127,11 +140,11 @@ def predicted_text(rows: Sequence[Row], model: CostModel) -> str:
     return "\n".join([table, *notes])
 
 
-def profile_text(found: Row, top: int) -> str:
+def _profile_text(found: Row, top: int) -> str:
     """Set out where a network's time goes: by kind, then the longest operators."""
     title = (
         f"{found['bundle']}, {found['runtime']}, one thread: {_ms(found['whole_ms'])} ms of processor "
-        f"time per ask; single operators add up to {found['explained']:.0%} of it; {found['float_operators']} of "
+        f"time per ask; single operators add up to {found['explained']:.0%}; {found['float_operators']} of "
         f"{found['operators_in_all']} operators in float, {found['conversions']} conversions"
     )
     groups = columns(

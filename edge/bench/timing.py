@@ -28,11 +28,16 @@ SETTLING_ASKS = 5
 
 @dataclass(frozen=True)
 class Contender:
-    """One network in one runtime with so many threads."""
+    """One network in one runtime with so many threads, which looks at noise drawn from a seed."""
 
     candidate: Candidate
     runtime: Runtime
     threads: int
+    seed: int = 0
+
+    def open(self, worker: Worker, files: dict[str, Path]) -> dict[str, Any]:
+        """Open the network in a process that has the runtime."""
+        return worker.open(files[self.candidate.sha256], self.threads, self.candidate.asks, self.seed)
 
     def facts(self) -> dict[str, Any]:
         """Return what a report says of it, apart from times."""
@@ -71,9 +76,7 @@ def cold_rows(
         tell(f"cold start {number} of {len(contenders)}")
         starts: list[dict[str, float]] = []
         try:
-            starts = [
-                _cold_start(contender, files[contender.candidate.sha256], clock) for _ in range(COLD_STARTS)
-            ]
+            starts = [_cold_start(contender, files, clock) for _ in range(COLD_STARTS)]
         except BundleError as error:
             refused.append({**contender.facts(), "refused": str(error)})
             continue
@@ -82,10 +85,10 @@ def cold_rows(
     return rows, refused
 
 
-def _cold_start(contender: Contender, path: Path, clock: Clock) -> dict[str, float]:
+def _cold_start(contender: Contender, files: dict[str, Path], clock: Clock) -> dict[str, float]:
     begin_s = clock.now()
     with open_worker(contender.runtime) as worker:
-        opened = worker.open(path, contender.threads, contender.candidate.asks)
+        opened = contender.open(worker, files)
         took_s = clock.now() - begin_s
         settled = worker.run(opened["model"], 0.0, least=SETTLING_ASKS)
         return {
@@ -154,8 +157,7 @@ def warm_rows(
             runtime = contender.runtime
             if runtime not in workers:
                 workers[runtime] = stack.enter_context(open_worker(runtime))
-            candidate = contender.candidate
-            opened = workers[runtime].open(files[candidate.sha256], contender.threads, candidate.asks)
+            opened = contender.open(workers[runtime], files)
             workers[runtime].run(opened["model"], WARM_UP_S)
             tallies.append(_Tally(contender, workers[runtime], opened["model"]))
         for turn in range(turns):
