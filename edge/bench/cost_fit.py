@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from edge.bench.cost_model import (
     MACHINES,
@@ -28,6 +28,7 @@ from edge.bench.cost_model import (
     Machine,
     MachineRates,
     Share,
+    Values,
     predict_ms,
 )
 
@@ -54,11 +55,7 @@ _EXPECTED: Final[dict[str, float]] = {
 }
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Figure(_Part):
+class Figure(Values):
     """A time that somebody measured and published.
 
     `use` says what for: `level` is fitted as it is, `threads` as the ratio of one thread to four, and
@@ -81,7 +78,7 @@ class Figure(_Part):
         return f"{self.machine} {self.network} {self.precision} {self.runtime}"
 
 
-class Published(_Part):
+class Published(Values):
     """The figures, where they are from, and what the networks that they are of do to one image.
 
     `networks` has a network's shares by its name and precision, as ``mobilenetv2 int8``.

@@ -35,6 +35,7 @@ __all__ = [
     "MachineRates",
     "Prediction",
     "Share",
+    "Values",
     "load_cost_model",
     "predict_ms",
     "predictions",
@@ -46,11 +47,13 @@ MACHINES: Final[dict[Machine, str]] = {"pi4": "Raspberry Pi 4", "pi5": "Raspberr
 THREADS: Final = (1, 4)
 
 
-class _Part(BaseModel):
+class Values(BaseModel):
+    """Frozen values of a JSON file; unknown keys and numbers without end are errors."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Share(_Part):
+class Share(Values):
     """What all operators of one kind and precision in a network do to one image."""
 
     kind: str
@@ -60,7 +63,7 @@ class Share(_Part):
     bytes: int = Field(description="Of constants, and of what is read and written.")
 
 
-class MachineRates(_Part):
+class MachineRates(Values):
     """How fast one machine is, with all four cores but where it says otherwise."""
 
     float32_gmadds_per_s: float = Field(gt=0)
@@ -69,14 +72,14 @@ class MachineRates(_Part):
     one_thread: float = Field(ge=1, description="How many times longer one thread computes than four.")
 
 
-class ErrorBar(_Part):
+class ErrorBar(Values):
     """How far off predictions were: by no more than a factor of `within` on each of `figures` figures."""
 
     within: float = Field(ge=1)
     figures: int = Field(ge=1)
 
 
-class ErrorBars(_Part):
+class ErrorBars(Values):
     """Of one machine.
 
     `four_threads` is of figures of the same library, each predicted by a model that had not seen it.
@@ -94,7 +97,7 @@ class ErrorBars(_Part):
         return math.exp(math.hypot(level, ratio)) if threads == 1 else self.four_threads.within
 
 
-class CostModel(_Part):
+class CostModel(Values):
     """The numbers of the model, and how far off it was where it did not know the answer."""
 
     machines: dict[Machine, MachineRates]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from hw.errors import BundleError
 
-__all__ = ["Kind", "Operator", "Precision", "Tensor", "operators_of", "precision_of", "type_name"]
+__all__ = ["Kind", "Operator", "Precision", "Tensor", "operators_of", "precision_of"]
 
 Kind = Literal["dense", "pointwise", "depthwise", "linear", "elementwise"]
 Precision = Literal["float32", "dynamic", "int8", "other"]
@@ -143,23 +143,22 @@ def precision_of(operators: Sequence[Operator]) -> str:
     return most
 
 
-def type_name(number: int) -> str:
-    """Return TFLite's name of a tensor's type."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    for text, value in vars(schema.TensorType).items():
-        if value == number and not text.startswith("_"):
-            return str(text)
-    return f"TYPE_{number}"
-
-
 def _tensor(model: Any, graph: Any, index: int) -> Tensor:
     tensor = graph.Tensors(index)
     shape = tuple(int(n) for n in tensor.ShapeAsNumpy()) if tensor.ShapeLength() else ()
     buffer = model.Buffers(tensor.Buffer())
     # Data lies in the buffer, or behind the flatbuffer with its place in the buffer.
     constant = buffer.DataLength() > 0 or buffer.Size() > 0
-    return Tensor(index, shape, type_name(tensor.Type()), constant)
+    return Tensor(index, shape, _type_name(tensor.Type()), constant)
+
+
+def _type_name(number: int) -> str:
+    from ai_edge_litert import schema_py_generated as schema
+
+    for text, value in vars(schema.TensorType).items():
+        if value == number and not text.startswith("_"):
+            return str(text)
+    return f"TYPE_{number}"
 
 
 def _operator(index: int, name: str, inputs: list[Tensor], outputs: list[Tensor]) -> Operator:
@@ -191,7 +190,7 @@ def _precision(name: str, kind: Kind, inputs: list[Tensor], outputs: list[Tensor
     moving = {t.dtype for t in (*inputs, *outputs) if not t.constant}
     # Shapes and axes come as integers to operators of every precision.
     moving -= {"INT32", "INT64", "BOOL"}
-    if moving <= {"INT8", "UINT8"}:
+    if moving and moving <= {"INT8", "UINT8"}:
         return "int8"
     if moving == {"FLOAT32"}:
         if kind != "elementwise" and len(inputs) > 1 and inputs[1].dtype in {"INT8", "INT4"}:

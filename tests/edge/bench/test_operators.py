@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from edge.bench.by_operator import left_in_float
-from edge.bench.operators import Operator, Tensor, operators_of, precision_of
+from edge.bench.operators import Operator, Tensor, _operator, operators_of, precision_of
 from edge.bundle import load_bundle
 from hw.errors import BundleError
 
@@ -53,8 +53,6 @@ def test_int8_weights_and_float_images_are_dynamic() -> None:
     convolution = next(o for o in operators if o.name == "CONV_2D")
     image, _, bias = convolution.inputs
     weights = Tensor(1, (2, 1, 1, 3), "INT8", constant=True)
-    from edge.bench.operators import _operator
-
     found = _operator(0, "CONV_2D", [image, weights, bias], list(convolution.outputs))
     assert found.precision == "dynamic"
     assert found.weight_bytes == 2 * 3 + 4 * 2
@@ -68,6 +66,13 @@ def test_weights_of_half_precision_make_a_file_fp16() -> None:
     product = Operator(1, "FULLY_CONNECTED", "linear", "float32", (single, single), (single,), 8)
     assert precision_of([maker, product]) == "fp16"
     assert half.bytes == 8
+
+
+def test_shapes_are_of_no_precision() -> None:
+    shape = Tensor(0, (4,), "INT32", constant=False)
+    image = Tensor(1, (1, 8, 8, 3), "FLOAT32", constant=False)
+    assert _operator(0, "PACK", [shape], [shape]).precision == "other"
+    assert _operator(0, "RESHAPE", [image, shape], [image]).precision == "float32"
 
 
 def test_what_is_no_network_is_refused() -> None:
