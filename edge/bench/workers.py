@@ -172,22 +172,26 @@ def find_runtimes(pythons: Sequence[str] = ()) -> tuple[list[Runtime], list[str]
     ConfigError
         An interpreter cannot be started, or has no runtime at all.
     """
-    found: list[Runtime] = []
-    missing = []
-    for python in (sys.executable, *pythons):
-        before = len(found)
-        for name in RUNTIMES:
-            try:
-                with _started(python, name) as worker:
-                    runtime = Runtime(name, python, worker.loaded["version"])
-            except BundleError as error:
-                missing.append(str(error))
-                continue
-            if (runtime.name, runtime.version) not in {(r.name, r.version) for r in found}:
-                found.append(runtime)
-        if python in pythons and len(found) == before:
+    found, missing = _runtimes_of(sys.executable)
+    for python in pythons:
+        theirs, reasons = _runtimes_of(python)
+        missing += reasons
+        if not theirs:
             raise ConfigError(
-                f"{python}: has none of {', '.join(RUNTIMES)} that this environment lacks; install one there "
-                "or leave the option out"
+                f"{python}: has none of {', '.join(RUNTIMES)} ({reasons[0]}); install one there or leave the "
+                "option out"
             )
+        here = {(runtime.name, runtime.version) for runtime in found}
+        found += [runtime for runtime in theirs if (runtime.name, runtime.version) not in here]
+    return found, missing
+
+
+def _runtimes_of(python: str) -> tuple[list[Runtime], list[str]]:
+    found, missing = [], []
+    for name in RUNTIMES:
+        try:
+            with _started(python, name) as worker:
+                found.append(Runtime(name, python, worker.loaded["version"]))
+        except BundleError as error:
+            missing.append(str(error))
     return found, missing

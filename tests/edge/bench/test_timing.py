@@ -101,6 +101,8 @@ def test_environments_without_a_runtime_are_refused(tmp_path: Path) -> None:
         find_runtimes([str(tmp_path / "python")])
     with pytest.raises(ConfigError, match="has none of"):
         find_runtimes(["/bin/false"])
+    # What is here already is not run twice.
+    assert find_runtimes([sys.executable])[0] == find_runtimes()[0]
 
 
 def test_a_runtime_that_kills_its_process_is_an_error(tmp_path: Path) -> None:
