@@ -25,7 +25,7 @@ from export.model_card import model_card
 from export.origin import ancestor_records, commands, named_range, round_up
 from export.parity import Samples, file_predictions, float_predictions, losses, measure_parity
 from export.quantize import Quantization, quantize
-from hw.errors import BundleError, ConfigError, WormfocusError
+from hw.errors import BundleError, WormfocusError
 from hw.whole_file import write_whole
 from training.metrics import coverage_factor, grouped_figures
 from training.run import Run, effort, package_versions
@@ -77,15 +77,7 @@ def export_run(
         The stacks lack specimens to calibrate with or to test on.
     LossyExportError
         The file is worse than the float network by more than `export.parity` allows.
-    ConfigError
-        The network has no last linear layer, which int8 needs, or levels each image, which it cannot.
     """
-    if method == "static-int8" and run.recipe.levels != "as_is":
-        # The quotients of single images' means do not survive eight bits: LiteRT divides by a zero.
-        raise ConfigError(
-            f"{run.folder}: levels '{run.recipe.levels}' are not for static-int8; export with "
-            "--quantization dynamic-int8 or float32"
-        )
     data = export_data(run, list(stacks) or run.stacks, cache, tell)
     bundle, figures = build(run, data, out, method, mirrors=mirrors, tell=tell)
     lost = bundle.card.parity.accepted_losses

@@ -11,17 +11,19 @@ import torch
 from torch import nn
 
 from edge.bundle import InputSpec
+from export.rewrite import rewritten
 
 __all__ = ["convert"]
 
 
-def convert(network: nn.Module, spec: InputSpec) -> bytes:
+def convert(network: nn.Module, spec: InputSpec, *, rewrite: bool = True) -> bytes:
     """Convert a network to TFLite with the colours last, as images lie in memory on the rig.
 
     Parameters
     ----------
     network : in evaluation mode; takes (N, channels, height, width) float32, normalised
     spec : the image it takes
+    rewrite : bring what converts badly into an equal form first, see `export.rewrite`
 
     Returns
     -------
@@ -34,6 +36,8 @@ def convert(network: nn.Module, spec: InputSpec) -> bytes:
         import training.torchvision_compat  # noqa: F401, I001 - the converter imports torchvision
         import litert_torch
 
+        if rewrite:
+            network = rewritten(network)
         channels_last = litert_torch.to_channel_last_io(network, args=[0]).eval()
         path = Path(folder) / "float.tflite"
         litert_torch.convert(channels_last, (example,)).export(str(path))

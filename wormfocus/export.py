@@ -15,6 +15,7 @@ class Quantization(StrEnum):
 
     STATIC = "static-int8"
     DYNAMIC = "dynamic-int8"
+    HALF = "float16"
     NONE = "float32"
 
 
@@ -29,7 +30,8 @@ def export(
         ),
     ] = None,
     quantization: Annotated[
-        Quantization, typer.Option(help="What becomes int8: all, weights only, or nothing.")
+        Quantization,
+        typer.Option(help="What becomes int8: all, weights only, or nothing; float16 halves the weights."),
     ] = Quantization.STATIC,
     mirrors: Annotated[
         int,
