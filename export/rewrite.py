@@ -14,6 +14,7 @@ GELU stays as it is: it converts to one operation, exact in float.
 """
 
 import copy
+from itertools import zip_longest
 from typing import cast
 
 import torch
@@ -107,15 +108,17 @@ def _rewrite_within(part: nn.Module) -> None:
     if isinstance(part, ConvNeXtBlock) and isinstance(part.norm, LayerNorm2d):
         first = part.mlp.fc1 if isinstance(part.mlp, GlobalResponseNormMlp) else None
         part.norm = _norm_into(part.norm, first)
-    elif isinstance(part, GlobalResponseNormMlp) and isinstance(part.fc2, nn.Conv2d):
+        return
+    if isinstance(part, GlobalResponseNormMlp) and isinstance(part.fc2, nn.Conv2d):
         norm = part.grn
         _absorb(part.fc2, None, norm.bias)
-        part.grn = ResponseNorm(norm.eps, norm.weight)
-    elif isinstance(part, nn.Sequential):
-        followers = [*list(part)[1:], None]
-        for (name, child), behind in zip(list(part.named_children()), followers, strict=True):
-            if isinstance(child, LayerNorm2d):
-                setattr(part, name, _norm_into(child, behind))
+        part.add_module("grn", ResponseNorm(norm.eps, norm.weight))
+        return
+    children = list(part.named_children())
+    followers = [child for _, child in children[1:]] if isinstance(part, nn.Sequential) else []
+    for (name, child), behind in zip_longest(children, followers):
+        if isinstance(child, LayerNorm2d):
+            part.add_module(name, _norm_into(child, behind))
 
 
 def _norm_into(norm: nn.Module, behind: nn.Module | None) -> ChannelNorm:

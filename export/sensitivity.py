@@ -4,22 +4,27 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import accumulate
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from export.flatbuffer import operations
+from export.parity import Samples
 from export.quantize import Quantization, Quantizer, plan
 
 __all__ = ["TARGET_LOSS", "Block", "Choice", "Suffering", "blocks", "choose", "measure"]
 
-# A file whose error on validation is at most this many times the float network's spares enough. The limit that
-# the gate sets on new specimens is wider, as chance lies between.
+# A file that loses at most this on validation spares enough. The gate allows more on new specimens, as chance
+# lies between the two.
 TARGET_LOSS = 1.02
 
 _BLOCKS = 40
 
-Judge = Callable[[bytes], NDArray[np.float64]]
+# Images by which blocks are put in order, of those that the choice is made by.
+_RANKING_IMAGES = 256
+
+Predict = Callable[[bytes, NDArray[np.uint8]], NDArray[np.float64]]
 Tell = Callable[[str], None]
 
 
@@ -60,17 +65,34 @@ class Choice:
     Attributes
     ----------
     flatbuffer : the file
-    loss : of it, on the images that it was chosen by; see `choose`
+    loss : of it, on the images that it was chosen by; see `choose`. None where there were none
     plain_loss : the same with nothing spared
     spared : blocks that keep activations in float, those that suffer most first
     ranking : of all blocks, by what each costs alone; empty where nothing had to be spared
     """
 
     flatbuffer: bytes
-    loss: float
-    plain_loss: float
+    loss: float | None = None
+    plain_loss: float | None = None
     spared: tuple[Block, ...] = ()
     ranking: tuple[Suffering, ...] = ()
+
+    def figures(self) -> dict[str, Any]:
+        """Return what a report says of it."""
+        return {
+            "loss": self.loss,
+            "loss_with_nothing_spared": self.plain_loss,
+            "spared": [block.name for block in self.spared],
+            "ranking": [
+                {
+                    "block": each.block.name,
+                    "operations": len(each.block.scopes),
+                    "ratio": each.ratio,
+                    "rms_um": each.rms_um,
+                }
+                for each in self.ranking
+            ],
+        }
 
 
 def blocks(flatbuffer: bytes, method: Quantization, limit: int = _BLOCKS) -> tuple[Block, ...]:
@@ -101,8 +123,8 @@ def blocks(flatbuffer: bytes, method: Quantization, limit: int = _BLOCKS) -> tup
 def measure(
     quantizer: Quantizer,
     method: Quantization,
-    judge: Judge,
-    offsets_um: NDArray[np.float64],
+    predict: Predict,
+    samples: Samples,
     *,
     tell: Tell = print,
 ) -> tuple[Suffering, ...]:
@@ -112,8 +134,8 @@ def measure(
     ----------
     quantizer : of a float model
     method : of quantization
-    judge : returns what a file predicts, (N,) um, on images that are neither trained nor tested on
-    offsets_um : (N,), the truth
+    predict : returns the offsets, (N,) um, that a file tells of images (N, height, width, 3) uint8
+    samples : neither trained nor tested on, in random order
     tell : takes lines meant for a person
 
     Returns
@@ -123,10 +145,11 @@ def measure(
         may by chance go the right way.
     """
     every = blocks(quantizer.flatbuffer, method)
-    before = judge(quantizer.flatbuffer)
+    images, offsets_um = samples.images[:_RANKING_IMAGES], samples.offsets_um[:_RANKING_IMAGES]
+    before = predict(quantizer.flatbuffer, images)
     found = []
     for number, block in enumerate(every, 1):
-        after = judge(quantizer.file(method, only=set(block.scopes)))
+        after = predict(quantizer.file(method, only=set(block.scopes)), images)
         found.append(
             Suffering(
                 block,
@@ -142,10 +165,11 @@ def measure(
 def choose(
     quantizer: Quantizer,
     method: Quantization,
-    judge: Judge,
-    offsets_um: NDArray[np.float64],
+    predict: Predict,
+    samples: Samples,
     *,
     target: float = TARGET_LOSS,
+    ranked: bool = False,
     tell: Tell = print,
 ) -> Choice:
     """Quantize, and spare the blocks that suffer most until the loss is within a target, or all are spared.
@@ -157,30 +181,36 @@ def choose(
 
     Parameters
     ----------
-    quantizer, method, judge, offsets_um, tell : as `measure` takes them
+    quantizer, method, predict, samples, tell : as `measure` takes them
     target : of the loss
+    ranked : measure what each block costs even where none has to be spared
 
     Returns
     -------
     Choice
-        The first file within the target; otherwise the best one.
+        The first file within the target; otherwise the best one. Without samples, the file that spares
+        nothing.
     """
-    before = judge(quantizer.flatbuffer)
+    offsets_um = samples.offsets_um
+    before = predict(quantizer.flatbuffer, samples.images)
     file = quantizer.file(method)
-    plain = _loss(judge(file), before, offsets_um)
-    if plain <= target or not blocks(quantizer.flatbuffer, method):
-        return Choice(file, plain, plain)
-    tell(f"int8 throughout loses {plain - 1:.1%} on validation; looking for the blocks that suffer")
-    ranking = measure(quantizer, method, judge, offsets_um, tell=tell)
-    best = Choice(file, plain, plain, ranking=ranking)
+    if not len(offsets_um) or not blocks(quantizer.flatbuffer, method):
+        return Choice(file)
+    plain = _loss(predict(file, samples.images), before, offsets_um)
+    ranking: tuple[Suffering, ...] = ()
+    if ranked or plain > target:
+        tell(f"int8 throughout loses {plain - 1:.1%} on validation; measuring what each block costs")
+        ranking = measure(quantizer, method, predict, samples, tell=tell)
+    best, lowest = Choice(file, plain, plain, ranking=ranking), plain
     for spared in accumulate(((each.block,) for each in ranking), lambda some, more: some + more):
-        file = quantizer.file(method, spared={scope for block in spared for scope in block.scopes})
-        loss = _loss(judge(file), before, offsets_um)
-        if loss < best.loss:
-            best = Choice(file, loss, plain, spared, ranking)
-        if loss <= target:
+        if lowest <= target:
             break
-    tell(f"{best.loss - 1:.1%} with {len(best.spared)} of {len(ranking)} blocks spared")
+        file = quantizer.file(method, spared={scope for block in spared for scope in block.scopes})
+        loss = _loss(predict(file, samples.images), before, offsets_um)
+        if loss < lowest:
+            best, lowest = Choice(file, loss, plain, spared, ranking), loss
+    if best.spared:
+        tell(f"{lowest - 1:.1%} with {len(best.spared)} of {len(ranking)} blocks spared")
     return best
 
 
