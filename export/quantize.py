@@ -33,7 +33,9 @@ _CORRECTION_IMAGES = 128
 Kind = Literal["int8", "dynamic"]
 
 
-def plan(flatbuffer: bytes, method: Quantization, spared: Collection[str] = ()) -> dict[str, Kind]:
+def plan(
+    flatbuffer: bytes, method: Quantization, spared: Collection[str] = (), left_float: Collection[str] = ()
+) -> dict[str, Kind]:
     """Decide what becomes of each operation.
 
     Whatever the method, all up to the first convolution stay in float: an image's own levels, and the layer
@@ -48,8 +50,9 @@ def plan(flatbuffer: bytes, method: Quantization, spared: Collection[str] = ()) 
     ----------
     flatbuffer : a float model
     method : of quantization
-    spared : scopes of operations that suffer: of static int8, these measure their input where that is fast,
-        and others stay in float
+    spared : scopes of operations that suffer from ranges set beforehand: in static int8 these measure their
+        input as they run, where that is fast, and stay in float elsewhere
+    left_float : scopes of operations that stay in float
 
     Returns
     -------
@@ -64,6 +67,8 @@ def plan(flatbuffer: bytes, method: Quantization, spared: Collection[str] = ()) 
     kinds: dict[int, Kind] = {}
     for place in range(first + 1, last):
         operation = found[place]
+        if operation.scope in left_float:
+            continue
         suffers = operation.scope in spared
         if operation.weights is not None:
             kind = _kind_of(operation, operation.weights, method, suffers)
@@ -88,9 +93,7 @@ def _kind_of(
     large = weights[1] >= _DEPTHWISE_DYNAMIC_PX
     if method == "static-int8" and not suffers and not (depthwise and large):
         return "int8"
-    if (method == "dynamic-int8" and suffers) or (depthwise and not large):
-        return None
-    return "dynamic"
+    return None if depthwise and not large else "dynamic"
 
 
 def quantize(flatbuffer: bytes, method: Quantization, calibration: Sequence[NDArray[Any]]) -> bytes:
@@ -113,7 +116,12 @@ class Quantizer:
         self._calibration = calibration
 
     def file(
-        self, method: Quantization, *, spared: Collection[str] = (), only: Collection[str] | None = None
+        self,
+        method: Quantization,
+        *,
+        spared: Collection[str] = (),
+        left_float: Collection[str] = (),
+        only: Collection[str] | None = None,
     ) -> bytes:
         """Quantize the model, and take the mean error that this causes back out.
 
@@ -122,7 +130,7 @@ class Quantizer:
         method : `static-int8` has int8 weights and activations, with ranges taken from the images;
             `dynamic-int8` has int8 weights and measures activations as it runs; `float16` stores weights in
             half the bytes and computes in float; `float32` leaves all as it is
-        spared : scopes of operations that suffer, as `plan` takes them
+        spared, left_float : scopes of operations that suffer, as `plan` takes them
         only : scopes of operations to quantize, of those that the plan would; all of them where absent
 
         Returns
@@ -141,7 +149,7 @@ class Quantizer:
             return _quantized(self.flatbuffer, _half_recipe(), None)
         if not self._calibration:
             raise ValueError(f"{method} needs calibration images, and there are none")
-        chosen = plan(self.flatbuffer, method, spared)
+        chosen = plan(self.flatbuffer, method, spared, left_float)
         if only is not None:
             chosen = {scope: kind for scope, kind in chosen.items() if scope in only}
         if not chosen:

@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +66,9 @@ class Choice:
     flatbuffer : the file
     loss : of it, on the images that it was chosen by; see `choose`. None where there were none
     plain_loss : the same with nothing spared
-    spared : blocks that keep activations in float, those that suffer most first
+    spared : blocks of static int8 that measure their input as they run, where that is fast, and are in float
+        elsewhere; those that suffer most first
+    left_float : blocks in float, likewise
     ranking : of all blocks, by what each costs alone; empty where nothing had to be spared
     """
 
@@ -75,6 +76,7 @@ class Choice:
     loss: float | None = None
     plain_loss: float | None = None
     spared: tuple[Block, ...] = ()
+    left_float: tuple[Block, ...] = ()
     ranking: tuple[Suffering, ...] = ()
 
     def figures(self) -> dict[str, Any]:
@@ -83,6 +85,7 @@ class Choice:
             "loss": self.loss,
             "loss_with_nothing_spared": self.plain_loss,
             "spared": [block.name for block in self.spared],
+            "left_float": [block.name for block in self.left_float],
             "ranking": [
                 {
                     "block": each.block.name,
@@ -202,16 +205,31 @@ def choose(
         tell(f"int8 throughout loses {plain - 1:.1%} on validation; measuring what each block costs")
         ranking = measure(quantizer, method, predict, samples, tell=tell)
     best, lowest = Choice(file, plain, plain, ranking=ranking), plain
-    for spared in accumulate(((each.block,) for each in ranking), lambda some, more: some + more):
-        if lowest <= target:
-            break
-        file = quantizer.file(method, spared={scope for block in spared for scope in block.scopes})
-        loss = _loss(predict(file, samples.images), before, offsets_um)
-        if loss < lowest:
-            best, lowest = Choice(file, loss, plain, spared, ranking), loss
-    if best.spared:
-        tell(f"{lowest - 1:.1%} with {len(best.spared)} of {len(ranking)} blocks spared")
+    every = tuple(each.block for each in ranking)
+    # What measures its input as it runs costs little time; where that is not enough, float does.
+    for measured in (True, False) if method == "static-int8" else (False,):
+        start = best
+        for count in range(1, len(every) + 1):
+            if lowest <= target:
+                break
+            some = every[:count]
+            chosen = replace(start, spared=some) if measured else replace(start, left_float=some)
+            file = quantizer.file(
+                method, spared=_scopes(chosen.spared), left_float=_scopes(chosen.left_float)
+            )
+            loss = _loss(predict(file, samples.images), before, offsets_um)
+            if loss < lowest:
+                best, lowest = replace(chosen, flatbuffer=file, loss=loss), loss
+    if lowest < plain:
+        tell(
+            f"{lowest - 1:.1%} where, of {len(every)} blocks, {len(best.spared)} measure their input as they "
+            f"run and {len(best.left_float)} are in float"
+        )
     return best
+
+
+def _scopes(some: tuple[Block, ...]) -> set[str]:
+    return {scope for block in some for scope in block.scopes}
 
 
 def _loss(

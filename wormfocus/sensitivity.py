@@ -38,14 +38,14 @@ def sensitivity(
     from hw.errors import ConfigError, StackError
     from training.run import load_run
 
-    method = quantization.value
-    if method not in {"static-int8", "dynamic-int8"}:
+    if quantization not in {Quantization.STATIC, Quantization.DYNAMIC}:
+        method = quantization.value
         raise ConfigError(f"--quantization {method} has no int8; give static-int8 or dynamic-int8")
     finished = load_run(run)
     data = export_data(finished, stacks or finished.stacks, cache, print)
     if not len(data.validation.images):
         raise StackError(f"{run}: none of the stacks was validated on; add their folder with --stacks")
-    choice = quantized(finished, data, method, ranked=True)
+    choice = quantized(finished, data, quantization.value, ranked=True)
     plain, loss = choice.plain_loss, choice.loss
     assert plain is not None, "there are samples"
     assert loss is not None, "there are samples"
@@ -54,7 +54,8 @@ def sensitivity(
         print(f"{each.rms_um:15.2f} um  {each.ratio:6.3f}x  {each.block.name}")
     if len(choice.ranking) > _SHOWN:
         print(f"and {len(choice.ranking) - _SHOWN} more that move them less")
-    names = ", ".join(block.name for block in choice.spared) or "none"
-    print(f"loss {plain - 1:.1%} with nothing spared, {loss - 1:.1%} sparing: {names}")
+    print(f"loss {plain - 1:.1%} with nothing spared, {loss - 1:.1%} as exported, of which")
+    for what, some in (("measure their input", choice.spared), ("stay in float", choice.left_float)):
+        print(f"  {what}: {', '.join(block.name for block in some) or 'none'}")
     if json_file:
         write_json(json_file, choice.figures())

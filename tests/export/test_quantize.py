@@ -135,7 +135,8 @@ def test_what_suffers_is_spared(flatbuffer: bytes, calibration: list[np.ndarray]
     quantizer = Quantizer(flatbuffer, calibration)
     spared = composition(quantizer.file("static-int8", spared={second.scope}))
     assert (spared.counts.get("int8", 0), spared.counts["dynamic"]) == (0, 1)
-    assert quantizer.file("dynamic-int8", spared={second.scope}) == flatbuffer
+    assert quantizer.file("static-int8", left_float={second.scope}) == flatbuffer
+    assert quantizer.file("dynamic-int8", left_float={second.scope}) == flatbuffer
     assert quantizer.file("static-int8", only=set()) == flatbuffer
 
 
