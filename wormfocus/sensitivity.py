@@ -38,9 +38,10 @@ def sensitivity(
     from hw.errors import ConfigError, StackError
     from training.run import load_run
 
-    if quantization not in {Quantization.STATIC, Quantization.DYNAMIC}:
-        method = quantization.value
-        raise ConfigError(f"--quantization {method} has no int8; give static-int8 or dynamic-int8")
+    if quantization.value in ("float16", "float32"):
+        raise ConfigError(
+            f"--quantization {quantization.value} has no int8; give static-int8 or dynamic-int8"
+        )
     finished = load_run(run)
     data = export_data(finished, stacks or finished.stacks, cache, print)
     if not len(data.validation.images):
