@@ -54,6 +54,7 @@ def export_run(
     method: Quantization,
     *,
     mirrors: int = 1,
+    pixels: bool = False,
     allow_loss: bool = False,
     cache: Path | None = None,
     tell: Tell = print,
@@ -68,6 +69,7 @@ def export_run(
         validated on are its test
     method : of quantization
     mirrors : how many mirror images of a window the bundle asks about and averages: 1, 2 or 4
+    pixels : let the file take uint8 as it is, with the normalisation within
     allow_loss : write the bundle even where quantization costs too much, which its card then says
     cache : where decoded images are kept; `.prepared` in the first folder of stacks when absent
     tell : takes lines meant for a person
@@ -85,7 +87,7 @@ def export_run(
         The file is worse than the float network by more than `export.parity` allows.
     """
     data = export_data(run, list(stacks) or run.stacks, cache, tell)
-    bundle, figures = build(run, data, out, method, mirrors=mirrors, tell=tell)
+    bundle, figures = build(run, data, out, method, mirrors=mirrors, pixels=pixels, tell=tell)
     lost = bundle.card.parity.accepted_losses
     if lost and not allow_loss:
         raise LossyExportError(
@@ -125,11 +127,12 @@ def build(
     method: Quantization,
     *,
     mirrors: int = 1,
+    pixels: bool = False,
     tell: Tell = print,
 ) -> tuple[Bundle, dict[str, Any]]:
     """Convert, quantize and measure, without writing anything; see `export_run`."""
     normalisation, spec = run.record.normalisation, run.input
-    choice = quantized(run, data, method, tell=tell)
+    choice = quantized(run, data, method, pixels=pixels, tell=tell)
     flatbuffer = choice.flatbuffer
     network = Network(flatbuffer, spec, normalisation, str(out), mirrors=mirrors)
     outputs = OutputSpec(
@@ -157,7 +160,13 @@ def build(
 
 
 def quantized(
-    run: Run, data: ExportData, method: Quantization, *, ranked: bool = False, tell: Tell = print
+    run: Run,
+    data: ExportData,
+    method: Quantization,
+    *,
+    pixels: bool = False,
+    ranked: bool = False,
+    tell: Tell = print,
 ) -> Choice:
     """Convert a run's network, and quantize as much of it as its validation says that it bears.
 
@@ -166,14 +175,18 @@ def quantized(
     run : a finished training run
     data : of it
     method : of quantization
+    pixels : let the file take uint8
     ranked : measure what each block costs even where none has to be spared
     tell : takes lines meant for a person
     """
     normalisation, spec = run.record.normalisation, run.input
     tell(f"converting {run.recipe.network}")
-    flatbuffer = convert(run.answering, spec)
+    flatbuffer = convert(run.answering, spec, pixels=normalisation if pixels else None)
     tell(f"quantizing to {method} with {len(data.calibration)} images")
-    quantizer = Quantizer(flatbuffer, network_inputs(data.calibration, normalisation))
+    images = data.calibration
+    quantizer = Quantizer(
+        flatbuffer, list(images[:, None]) if pixels else network_inputs(images, normalisation)
+    )
 
     def predict(file: bytes, images: NDArray[np.uint8]) -> NDArray[np.float64]:
         network = Network(file, spec, normalisation, str(run.folder))

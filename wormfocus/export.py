@@ -41,6 +41,13 @@ def export(
             help="Mirror images of a window to average over, 1, 2 or 4: more err less and take longer.",
         ),
     ] = 1,
+    pixels: Annotated[
+        bool,
+        typer.Option(
+            "--pixels",
+            help="The file takes uint8 pixels and normalises them itself, for programs other than this one.",
+        ),
+    ] = False,
     allow_loss: Annotated[
         bool,
         typer.Option(
@@ -68,6 +75,7 @@ def export(
         stacks or [],
         quantization.value,
         mirrors=mirrors,
+        pixels=pixels,
         allow_loss=allow_loss,
         cache=cache,
     )

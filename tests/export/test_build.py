@@ -183,3 +183,14 @@ def test_sensitivity_ranks_blocks(
     assert f"{row['rms_um']:.2f} um" in capsys.readouterr().out
     assert main(["sensitivity", str(small_run), "--quantization", "float16"]) == 2
     assert "float16 has no int8" in capsys.readouterr().err
+
+
+def test_a_bundle_may_take_pixels(exported: Path, small_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pixels.tflite"
+    assert main(["export", str(small_run), "--out", str(out), "--pixels", "--allow-loss"]) == 0
+    bundle = load_bundle(out)
+    assert bundle.card.input_dtype == "uint8"
+    assert "--quantization static-int8 --pixels --out" in out.with_suffix(".md").read_text()
+    usual, taking = Predictor(load_bundle(exported / "small.tflite")), Predictor(bundle)
+    for image in read_stack(small_run / "stacks" / "worm_tracker_sim-5.ome.tif").images[:4]:
+        assert taking.predict(image).offset_um == pytest.approx(usual.predict(image).offset_um, abs=15)
