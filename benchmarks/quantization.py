@@ -1,8 +1,8 @@
 """What each precision makes of trained networks: errors, wrong signs, bytes, operations and time.
 
 For every run, on the specimens that it never learnt from: the float file, half precision, dynamic int8, and
-static int8 both with nothing spared and with what suffers on validation spared, as `wormfocus export` writes it.
-A network that is rewritten before conversion is converted as it is, too; its rows say so.
+static int8 both with nothing spared and with what suffers on validation spared, as `wormfocus export` writes
+it. A network that is rewritten before conversion is converted as it is, too; its rows say so.
 
 Times are lower quartiles of single runs of the interpreter, all files of a run in turns, so that they compare
 among each other: `time_ratio` is over the float file's. The machine may be busy; the ratios are what counts.
@@ -59,8 +59,8 @@ def main() -> None:
         found = rows_of(run, data)
         print_rows(found)
         rows += found
-    if options.json is not None:
-        write_report(options.json, rows)
+        if options.json is not None:
+            write_report(options.json, rows)
 
 
 def rows_of(run: Run, data: ExportData) -> list[Row]:
@@ -73,8 +73,8 @@ def rows_of(run: Run, data: ExportData) -> list[Row]:
         told = np.array([network.run(image)[0] for image in data.test.images]) * run.scale_um
         found = figures(data.test.offsets_um, told, run.record.um_per_step, run.record.optics.dof_um)
         made_of = composition(file.flatbuffer)
-        float_mae_um = rows[0]["mae_um"] if rows else found["mae_um"]
-        assert found["mae_um"] is not None
+        mae_um = found["mae_um"]
+        assert mae_um is not None, "there are images"
         rows.append(
             {
                 "case": "quantization",
@@ -86,8 +86,8 @@ def rows_of(run: Run, data: ExportData) -> list[Row]:
                 "precision": file.precision,
                 "form": file.form,
                 "n": len(told),
-                "mae_um": found["mae_um"],
-                "mae_ratio": found["mae_um"] / float_mae_um,
+                "mae_um": mae_um,
+                "mae_ratio": mae_um / (rows[0]["mae_um"] if rows else mae_um),
                 "sign_error_rate": found["sign_error_rate"],
                 "bytes": len(file.flatbuffer),
                 "time_ms": time_ms,
