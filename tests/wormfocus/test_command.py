@@ -22,6 +22,7 @@ COMMANDS = [
     "jog",
     "label",
     "run",
+    "sensitivity",
     "simulate",
     "stack",
     "train",
