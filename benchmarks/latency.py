@@ -1,6 +1,6 @@
-"""Every network in four precisions: how far off, how large and how fast, all of it in one run.
+r"""Every network in four precisions: how far off, how large and how fast, all of it in one run.
 
-    python benchmarks/latency.py --folder WORK --slit SLIT --worms RUN ... --large RUN --new NEW \\
+    python benchmarks/latency.py --folder WORK --slit SLIT --worms RUN ... --large RUN --new NEW \
         --json benchmarks/results/latency.json
 
 Two sets of rows. On images of a slit laser (SLIT, the stacks of the bundle `slit_long`) every registered

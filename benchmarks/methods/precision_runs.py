@@ -1,4 +1,4 @@
-"""One training run of every registered network on images of a slit laser, which even slow learners learn from."""
+"""One training run of every registered network, on images of a slit laser, which even slow learners learn."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
