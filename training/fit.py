@@ -158,7 +158,10 @@ def train(
                 sitting = Sitting(
                     record, _start(recipe, parent), teachers, data, rows, out, steps, bar, stop_after_epochs
                 )
-                sit(sitting, tell) if devices == 1 else sit_on_several(sitting, devices, tell)
+                if devices == 1:
+                    sit(sitting, tell)
+                else:
+                    sit_on_several(sitting, devices, tell)
                 _, over = _done(record.recipe, out)
             return finish(record, data, rows, out, tell) if over else None
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import NoReturn
 
 from torch import distributed
 
@@ -103,7 +104,7 @@ def _listen(processes: dict[Connection, BaseProcess], tell: Tell) -> None:
 
 def _raise_first(
     failures: list[_Failure], speaking: Sequence[Connection], processes: Sequence[BaseProcess]
-) -> None:
+) -> NoReturn:
     """Raise the cause: others fail only because they miss the first, and after it."""
     for reader in speaking:
         try:

@@ -4,9 +4,6 @@ import csv
 import multiprocessing
 import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -88,40 +85,31 @@ def test_two_processes_learn_what_one_does(trained):
     assert told_of_two[-1].startswith("test: ")
 
 
-def test_a_run_on_two_that_is_interrupted_and_killed_ends_as_one_left_alone(stacks, trained, cache, tmp_path):
-    run, recipe = tmp_path / "run", tmp_path / "shared.yaml"
+def interrupted_at(epoch, told):
+    """Take lines; do as the keyboard does at the one of an epoch: interrupt all processes of the command."""
+
+    def tell(line):
+        told.append(line)
+        if line.startswith(f"epoch {epoch}/"):
+            for process in multiprocessing.active_children():
+                os.kill(process.pid, signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
+
+    return tell
+
+
+def test_a_run_on_two_that_is_interrupted_and_killed_ends_as_one_left_alone(
+    stacks, trained, cache, tmp_path, monkeypatch, capfd
+):
+    run, recipe, told = tmp_path / "run", tmp_path / "shared.yaml", []
     recipe.write_text(yaml.safe_dump(RECIPE))
-    command = [
-        "train",
-        "--recipe",
-        recipe,
-        "--stacks",
-        stacks,
-        "--out",
-        run,
-        "--cache",
-        cache,
-        "--devices",
-        "2",
-    ]
-    with subprocess.Popen(
-        [sys.executable, "-m", "wormfocus", *map(str, command)],
-        cwd=Path(__file__).parents[2],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as sitting:
-        shown = []
-        while not shown or not shown[-1].startswith("epoch 2/"):
-            shown.append(sitting.stdout.readline())
-            assert shown[-1], sitting.stderr.read()
-        # As the keyboard does: to all processes of the command.
-        os.killpg(sitting.pid, signal.SIGINT)
-        # The pipes are closed once no process has them any more.
-        _, errors = sitting.communicate(timeout=120)
-    assert sitting.returncode == 130
-    assert "Traceback" not in errors
+    with monkeypatch.context() as patch:
+        patch.setattr("wormfocus.train._say", interrupted_at(2, told))
+        command = ["train", "--recipe", recipe, "--stacks", stacks, "--out", run, "--cache", cache]
+        assert main([*map(str, command), "--devices", "2"]) == 130
+    assert told[-1].startswith("epoch 2/")
+    assert multiprocessing.active_children() == []
+    assert "Traceback" not in capfd.readouterr().err
     assert not (run / "best.pt").exists()
     assert 2 <= read_checkpoint(run / LAST)["global_step"] < 2 * EPOCHS
 
