@@ -101,22 +101,26 @@ def test_one_alone_needs_nobody():
 
 @pytest.mark.usefixtures("group_of_one")
 @pytest.mark.parametrize("name", ["focusnet_tiny", "mobilenetv3_small"])
-def test_norms_over_ranks_do_and_learn_what_plain_ones_do(name):
+def test_norms_over_ranks_do_and_learn_what_plain_ones_do(name, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     torch.manual_seed(0)
     plain = networks.create(name, 2)
     # By default some branches are multiplied by nought at first.
     for norm in plain.modules():
         if isinstance(norm, nn.BatchNorm2d):
             nn.init.uniform_(norm.weight, 0.5, 1.5)
-    # Their statistics have nothing but the last batch in them otherwise.
     images = torch.randn(2, 8, 3, 64, 64)
     shared = over_all_ranks(copy.deepcopy(plain))
     for network in (plain, shared):
         for some in images:
             network(some)[:, 0].square().sum().backward()
-    theirs = dict(plain.named_parameters())
-    for key, parameter in shared.named_parameters():
-        torch.testing.assert_close(parameter.grad, theirs[key].grad, rtol=2e-3, atol=2e-3, msg=key)
+    ours, theirs = ([each.grad for each in network.parameters()] for network in (shared, plain))
+    # A shift that the next norm takes out has a gradient of rounding alone.
+    norms = [gradient.norm() for gradient in theirs]
+    counting = [place for place, norm in enumerate(norms) if norm > 1e-3 * max(norms)]
+    assert len(counting) > len(norms) / 2
+    for place in counting:
+        assert (ours[place] - theirs[place]).norm() < 1e-3 * norms[place]
     state = plain.state_dict()
     assert shared.state_dict().keys() == state.keys()
     for key, value in shared.state_dict().items():

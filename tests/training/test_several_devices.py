@@ -31,10 +31,12 @@ RECIPE = {
 
 
 @pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Four processes would have more threads than there are processors."""
+def processors():
+    """Let there be no GPU, here and in the processes begun; and one thread in each of them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
+        patch.setenv("CUDA_VISIBLE_DEVICES", "")
+        patch.setattr("torch.cuda.device_count", lambda: 0)
         yield
 
 
