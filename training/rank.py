@@ -89,9 +89,9 @@ def join_ranks(rank: Rank, meeting_place: str) -> None:
     if torch.cuda.is_available():
         backend, device = "nccl", torch.device("cuda", rank.number)
         torch.cuda.set_device(device)
-    else:
+    elif loopback := [name for _, name in socket.if_nameindex() if name.startswith("lo")]:
         # They need not be heard outside.
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", _loopback())
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback[0])
     distributed.init_process_group(
         backend,
         init_method=f"file://{meeting_place}",
@@ -121,7 +121,3 @@ def of_all_ranks(items: Sequence[T]) -> list[T]:
 
 def _together() -> bool:
     return distributed.is_available() and distributed.is_initialized()
-
-
-def _loopback() -> str:
-    return next(name for _, name in socket.if_nameindex() if name.startswith("lo"))

@@ -94,7 +94,7 @@ class FocusTask(pl.LightningModule):
 
     @property
     def progress(self) -> float:
-        """Share of the run that was over when this step began, by steps or by time, whichever is further."""
+        """Share of the run that is over, by steps, or by time when the step began, whichever is further."""
         done = self.global_step / self.steps
         if self.recipe.max_minutes is not None:
             done = max(done, self._agreed_s / (60 * self.recipe.max_minutes))

@@ -75,8 +75,11 @@ def test_two_processes_learn_what_one_does(trained):
     assert sum(name.endswith("running_var") for name in theirs) > 10
     for name, value in theirs.items():
         torch.testing.assert_close(ours[name], value, rtol=1e-3, atol=1e-4, msg=name)
+    # Some shifts have a gradient of rounding alone, which Adam makes steps of; all in all they are few.
+    everything = [torch.cat([each[name].double().flatten() for name in theirs]) for each in (ours, theirs)]
+    assert (everything[0] - everything[1]).norm() < 1e-5 * everything[1].norm()
     for row, same in zip(rows(two), rows(one), strict=True):
-        assert row == pytest.approx(same, rel=1e-3)
+        assert row == pytest.approx(same, rel=1e-4)
     assert files(two) == files(one)
     # Lines for a person come once, in order, the same but for the devices and the time.
     assert "2 devices with 8 images of each batch" in "\n".join(told_of_two)
