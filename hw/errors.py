@@ -10,6 +10,7 @@ __all__ = [
     "CameraUnavailable",
     "ConfigError",
     "GpioUnavailable",
+    "ProcessDied",
     "StackError",
     "WormfocusError",
 ]
@@ -45,3 +46,7 @@ class CameraUnavailable(WormfocusError, RuntimeError):
 
 class GpioUnavailable(WormfocusError, RuntimeError):
     """The GPIO library, chip or line that the rig file asks for cannot be had."""
+
+
+class ProcessDied(WormfocusError, RuntimeError):
+    """One of several processes that work together was ended from outside."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from training.prepared import Prepared
+from training.rank import ALONE, Rank
 from training.recipe import ViewsConfig
 
 __all__ = ["Batch", "FixedBatches", "ShuffledBatches", "rotated", "turned"]
@@ -57,21 +58,31 @@ def rotated(image: NDArray[np.uint8], degrees: float) -> NDArray[np.uint8]:
 class FixedBatches:
     """The given rows in their order, each once, as the rig would see them.
 
-    Iterating gives batches of (n, 3, H, W) uint8 images and (n,) float32 offsets in um.
+    Iterating gives batches of (n, 3, H, W) uint8 images and (n,) float32 offsets in um. Several ranks have
+    the batches of one among them, in their order; one for whom none is left has a batch of nothing.
     """
 
     data: Prepared
     rows: NDArray[np.int64]
     batch: int
+    rank: Rank = ALONE
 
     def __len__(self) -> int:
-        return -(-len(self.rows) // self.batch)
+        least = 0 if self.rank == ALONE else 1
+        return max(least, -(-len(self._shown) // self.batch))
 
     def __iter__(self) -> Iterator[Batch]:
-        for start in range(0, len(self.rows), self.batch):
-            rows = self.rows[start : start + self.batch]
-            images = np.stack([self.data.centred(int(row)) for row in rows])
+        spec, shown = self.data.spec, self._shown
+        for start in range(0, len(self) * self.batch, self.batch):
+            rows = shown[start : start + self.batch]
+            images = np.empty((len(rows), spec.height_px, spec.width_px, 3), np.uint8)
+            for image, row in zip(images, rows, strict=True):
+                image[...] = self.data.centred(int(row))
             yield _tensors(images, self.data.offsets_um[rows])
+
+    @property
+    def _shown(self) -> NDArray[np.int64]:
+        return self.rows[self.rank.block(len(self.rows), self.batch)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +90,8 @@ class ShuffledBatches:
     """One epoch of augmented batches, the same for the same seed and epoch.
 
     Rows come in passes: each shows every window once, in random order, and as many whole frames among them as
-    the mix of views asks for. An epoch is the next `samples` rows, wherever a pass ends.
+    the mix of views asks for. An epoch is the next `samples` rows, wherever a pass ends. Of every batch a
+    rank has its share, the very images that one alone would have there.
     """
 
     data: Prepared
@@ -91,6 +103,7 @@ class ShuffledBatches:
     epoch: int
     orientations: int = 8
     rotation_deg: float = 0.0
+    rank: Rank = ALONE
 
     def __len__(self) -> int:
         return self.samples // self.batch
@@ -101,18 +114,20 @@ class ShuffledBatches:
         # Rotations by a quarter turn need a square input; elsewhere half the orientations remain.
         turns = self.orientations if spec.height_px == spec.width_px else min(4, self.orientations)
         order = self._order()
+        share = self.rank.block(self.batch)
         for start in range(0, len(self) * self.batch, self.batch):
-            rows = order[start : start + self.batch]
+            # Drawn for the whole batch, so that an image is the same whichever rank has it.
+            shifts = random.random((self.batch, 2))[share]
+            chosen = random.integers(turns, size=self.batch)[share]
+            degrees = random.uniform(-1, 1, self.batch if self.rotation_deg else 0)[share] * self.rotation_deg
+            rows = order[start : start + self.batch][share]
             images = np.empty((len(rows), spec.height_px, spec.width_px, 3), np.uint8)
-            shifts = random.random((len(rows), 2))
-            for image, row, shift, turn in zip(
-                images, rows, shifts, random.integers(turns, size=len(rows)), strict=True
-            ):
-                top, left = (shift * (2 * self.data.margins[row].astype(int) + 1)).astype(int)
+            for place, row in enumerate(rows):
+                top, left = (shifts[place] * (2 * self.data.margins[row].astype(int) + 1)).astype(int)
                 window = self.data.images[row, top : top + spec.height_px, left : left + spec.width_px]
                 if self.rotation_deg:
-                    window = rotated(window, float(random.uniform(-1, 1)) * self.rotation_deg)
-                image[...] = turned(window, int(turn))
+                    window = rotated(window, float(degrees[place]))
+                images[place] = turned(window, int(chosen[place]))
             yield _tensors(images, self.data.offsets_um[rows])
 
     def _order(self) -> NDArray[np.int64]:

@@ -51,6 +51,8 @@ class EpochLog(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take out the lines of epochs that are repeated."""
         assert isinstance(pl_module, FocusTask)
+        if not trainer.is_global_zero:
+            return
         images = trainer.global_step * pl_module.recipe.batch
         rows = _rows(self._folder / METRICS)
         kept = [row for row in rows if int(row["images"]) <= images]
@@ -63,13 +65,21 @@ class EpochLog(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the line of this epoch, which has been validated by now."""
         assert isinstance(pl_module, FocusTask)
+        if self._left is not None:
+            self._left -= 1
+            if self._left <= 0:
+                trainer.should_stop = True
+        # Asked for on every rank: what is not summed up yet is now, among all of them.
+        figures = trainer.callback_metrics
+        if not trainer.is_global_zero:
+            return
         row: dict[str, Any] = {
             "epoch": trainer.current_epoch,
             "minutes": round(pl_module.elapsed_s / 60, 2),
             "images": trainer.global_step * pl_module.recipe.batch,
             "learning_rate": trainer.optimizers[0].param_groups[0]["lr"],
         }
-        row |= {name: float(f"{value.item():.6g}") for name, value in trainer.callback_metrics.items()}
+        row |= {name: float(f"{value.item():.6g}") for name, value in figures.items()}
         _write_rows(self._folder / METRICS, [*_rows(self._folder / METRICS), row])
         line = (
             f"epoch {row['epoch'] + 1}/{self._epochs}  {row['minutes']:.1f} min  {row['images']} images  "
@@ -81,10 +91,6 @@ class EpochLog(pl.Callback):
         write_whole(log, ("".join(_lines(log)) + line + "\n").encode())
         if self._tell:
             self._tell(line)
-        if self._left is not None:
-            self._left -= 1
-            if self._left <= 0:
-                trainer.should_stop = True
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

@@ -3,32 +3,18 @@
 import training.torchvision_compat  # noqa: F401 - before Lightning, whose metrics import torchvision
 
 # isort: split
-import logging
-import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
-from lightning.pytorch.callbacks import (
-    EMAWeightAveraging,
-    ModelCheckpoint,
-    RichProgressBar,
-    WeightAveraging,
-)
-from lightning.pytorch.loggers import TensorBoardLogger
 from numpy.typing import NDArray
-from torch.optim.swa_utils import get_ema_multi_avg_fn
+from torch import nn
 
 from edge.bundle import Normalisation
 from hw.config import load_rig
 from hw.errors import ConfigError
-from training.ahead import Ahead
-from training.batches import FixedBatches, ShuffledBatches
-from training.checkpoint import BEST, LAST, WholeCheckpoints, read_checkpoint
-from training.distil import Teacher
-from training.epoch_log import EpochLog
+from training.checkpoint import LAST, read_checkpoint
 from training.finish import finish
 from training.freezing import first_layers
 from training.full_disk import telling_of_full_disk
@@ -36,6 +22,8 @@ from training.heads import build
 from training.held import held
 from training.labelled import collect, fingerprint
 from training.prepared import VIEWS, Prepared, prepare
+from training.processes import sit_on_several
+from training.rank import device_count
 from training.recipe import Recipe
 from training.run import (
     RECORD,
@@ -47,8 +35,8 @@ from training.run import (
     read_record,
     write_record,
 )
+from training.sitting import Sitting, epochs_and_steps, evenly, sit
 from training.split import group_specimens, rows_of, split_specimens
-from training.task import FocusTask
 from training.transfer import ancestors_of, check_unseen, parent_of, teachers_of
 
 __all__ = ["train"]
@@ -56,16 +44,6 @@ __all__ = ["train"]
 Tell = Callable[[str], None]
 
 _IMAGES_FOR_NORMALISATION = 1000
-# What Lightning warns about that is meant here: batches come whole, from memory, without workers; frozen
-# layers are in evaluation mode.
-_EXPECTED_WARNINGS = (
-    ".*does not have many workers.*",
-    ".*Checkpoint directory .* exists.*",
-    ".*number of training batches.*is smaller than the logging interval.*",
-    ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
-    ".*You're resuming from a checkpoint that ended before.*",
-    ".*module\\(s\\) in eval mode at the start of training.*",
-)
 
 
 def train(
@@ -74,6 +52,7 @@ def train(
     out: Path,
     *,
     cache: Path | None = None,
+    devices: int | None = None,
     bar: bool = False,
     tell: Tell = print,
     stop_after_epochs: int | None = None,
@@ -87,6 +66,9 @@ def train(
     out : the run's folder; a run of the same recipe and data in it is resumed, with a new time limit if the
         recipe has one; a finished one whose `best.pt` was deleted is finished anew from its checkpoint
     cache : where decoded images are kept; `.prepared` in the first folder of stacks when absent
+    devices : GPUs to train on, all that CUDA shows when absent; where it shows none, processes that the
+        processor is shared among. Each has its share of every batch, and a program of its own: a script that
+        calls this wants `if __name__ == "__main__":`, as `multiprocessing` says
     bar : show a progress bar instead of a line per epoch
     tell : takes lines meant for a person
     stop_after_epochs : end this sitting early, as an interruption would
@@ -101,10 +83,13 @@ def train(
     ConfigError
         The folder holds a run of another recipe or other data, or its disk is full; or the runs that the
         recipe learns from are not to be had, do not fit, or have learnt from specimens that are to be
-        validated or tested with.
+        validated or tested with; or there are fewer devices, or the batch cannot be shared out evenly.
     StackError
         The stacks cannot be used, or another program trains in this folder.
+    ProcessDied
+        One of several processes was killed.
     """
+    devices = device_count(devices, recipe.batch)
     rig = load_rig(recipe.rig)
     labelled = collect(stacks, tell)
     previous = _resumable(out, recipe, fingerprint(labelled))
@@ -161,6 +146,7 @@ def train(
     tell(
         f"{recipe.network}: {len(split['train'])} specimens to learn from ({len(rows['train'])} images), "
         f"{len(split['validation'])} to validate, {len(split['test'])} to test"
+        + (f"; {devices} devices with {recipe.batch // devices} images of each batch" if devices > 1 else "")
     )
     with telling_of_full_disk(out):
         out.mkdir(parents=True, exist_ok=True)
@@ -168,43 +154,16 @@ def train(
             write_record(out, record)
             steps, over = _done(record.recipe, out)
             over = over or record.finished
-            over = over or _fit(
-                record, parent, teachers, data, rows, out, steps, bar, tell, stop_after_epochs
-            )
+            if not over:
+                sitting = Sitting(
+                    record, _start(recipe, parent), teachers, data, rows, out, steps, bar, stop_after_epochs
+                )
+                if devices == 1:
+                    sit(sitting, tell)
+                else:
+                    sit_on_several(sitting, devices, tell)
+                _, over = _done(record.recipe, out)
             return finish(record, data, rows, out, tell) if over else None
-
-
-class _Data(pl.LightningDataModule):
-    """Hands Lightning a new, seeded set of batches for every epoch."""
-
-    def __init__(self, record: RunRecord, data: Prepared, rows: dict[str, NDArray[np.int64]]) -> None:
-        super().__init__()
-        self._recipe, self._data, self._rows = record.recipe, data, rows
-
-    def train_dataloader(self) -> Iterable[Any]:
-        recipe = self._recipe
-        epoch = self.trainer.current_epoch if self.trainer else 0
-        batches = ShuffledBatches(
-            self._data,
-            self._rows["train"],
-            recipe.batch,
-            recipe.epoch_samples,
-            recipe.views,
-            recipe.seed,
-            epoch,
-            recipe.orientations,
-            recipe.rotation_deg,
-        )
-        return Ahead(batches)
-
-    def val_dataloader(self) -> Iterable[Any]:
-        rows = _evenly(self._rows["validation"], self._recipe.validation_samples)
-        return FixedBatches(self._data, rows, 2 * self._recipe.batch)
-
-
-def _epochs_and_steps(recipe: Recipe) -> tuple[int, int]:
-    epochs = -(-recipe.samples // recipe.epoch_samples)
-    return epochs, epochs * (recipe.epoch_samples // recipe.batch)
 
 
 def _done(recipe: Recipe, out: Path) -> tuple[int, bool]:
@@ -218,90 +177,16 @@ def _done(recipe: Recipe, out: Path) -> tuple[int, bool]:
     state = read_checkpoint(out / LAST)
     limit_s = np.inf if recipe.max_minutes is None else 60 * recipe.max_minutes
     steps = int(state["global_step"])
-    return steps, bool(steps >= _epochs_and_steps(recipe)[1] or state["elapsed_s"] >= limit_s)
+    return steps, bool(steps >= epochs_and_steps(recipe)[1] or state["elapsed_s"] >= limit_s)
 
 
-def _fit(
-    record: RunRecord,
-    parent: Run | None,
-    teachers: Sequence[Run],
-    data: Prepared,
-    rows: dict[str, NDArray[np.int64]],
-    out: Path,
-    done_steps: int,
-    bar: bool,
-    tell: Tell,
-    stop_after_epochs: int | None,
-) -> bool:
-    """Run the epochs that remain; return whether the run is over."""
-    recipe = record.recipe
-    epochs, steps = _epochs_and_steps(recipe)
+def _start(recipe: Recipe, parent: Run | None) -> nn.Module:
+    """Return the network that a run starts with."""
     pl.seed_everything(recipe.seed, verbose=False)
     network = build(recipe, start=parent is None)
     if parent is not None:
         network.load_state_dict(parent.network.state_dict())
-    task = FocusTask(
-        network,
-        recipe,
-        record.normalisation,
-        steps,
-        record.um_per_step,
-        record.optics.dof_um,
-        teacher=Teacher(teachers) if teachers else None,
-    )
-    best = ModelCheckpoint(out, Path(BEST).stem, monitor="val_mae_um", enable_version_counter=False)
-    last = ModelCheckpoint(out, Path(LAST).stem, enable_version_counter=False)
-    log = EpochLog(out, epochs, None if bar else tell, stop_after_epochs)
-    callbacks: list[pl.Callback] = [best, last, log]
-    if recipe.ema_decay is not None:
-        # Before the checkpoints, so that they see the averaged weights.
-        callbacks.insert(0, _averaging(recipe.ema_decay, frozen=recipe.freeze > 0))
-    if bar:
-        callbacks.append(RichProgressBar())
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    resume = out / LAST
-    with warnings.catch_warnings():
-        for message in _EXPECTED_WARNINGS:
-            warnings.filterwarnings("ignore", message)
-        trainer = pl.Trainer(
-            max_epochs=epochs,
-            precision=recipe.precision,
-            accelerator="auto",
-            devices=1,
-            callbacks=callbacks,
-            # Points of steps that a kill took back are hidden once they are taken again.
-            logger=TensorBoardLogger(
-                out, name="", version="tensorboard", purge_step=done_steps if done_steps else None
-            ),
-            plugins=[WholeCheckpoints()],
-            gradient_clip_val=recipe.gradient_clip,
-            num_sanity_val_steps=0,
-            reload_dataloaders_every_n_epochs=1,
-            enable_progress_bar=bar,
-            enable_model_summary=False,
-            log_every_n_steps=50,
-        )
-        try:
-            # The checkpoint is this program's own, with the state of its callbacks in it.
-            trainer.fit(
-                task,
-                datamodule=_Data(record, data, rows),
-                ckpt_path=resume if resume.is_file() else None,
-                weights_only=False,
-            )
-        except SystemExit as stopped:
-            # What Lightning makes of an interruption; the caller shall see it as what it was.
-            raise KeyboardInterrupt from stopped
-    return task.progress >= 1
-
-
-def _averaging(decay: float, *, frozen: bool) -> pl.Callback:
-    """Return what averages weights; those that stay as they are to the last bit where some are frozen."""
-    if frozen:
-        # The usual sum of shares rounds: the mean of two equal weights is not quite them.
-        return WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(decay))
-    return EMAWeightAveraging(decay=decay)
+    return network
 
 
 def _check_bins_reach(recipe: Recipe, range_um: float) -> None:
@@ -333,7 +218,7 @@ def _resumable(out: Path, recipe: Recipe, data: str) -> RunRecord | None:
 
 def _measured_normalisation(data: Prepared, rows: NDArray[np.int64]) -> Normalisation:
     """Mean and standard deviation per channel over some training images, on the scale 0 to 1."""
-    images = np.stack([data.centred(int(row)) for row in _evenly(rows, _IMAGES_FOR_NORMALISATION)])
+    images = np.stack([data.centred(int(row)) for row in evenly(rows, _IMAGES_FOR_NORMALISATION)])
     # Histograms need no float copy of the images, and are exact.
     counts = np.stack([np.bincount(images[..., c].ravel(), minlength=256) for c in range(3)])
     levels = np.arange(256) / 255
@@ -341,13 +226,6 @@ def _measured_normalisation(data: Prepared, rows: NDArray[np.int64]) -> Normalis
     variance = counts @ levels**2 / counts.sum(axis=1) - mean**2
     std = np.sqrt(np.maximum(variance, 1e-4))
     return Normalisation(mean=tuple(mean.round(4).tolist()), std=tuple(std.round(4).tolist()))
-
-
-def _evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-    """Return at most so many rows, spread evenly."""
-    if len(rows) <= most:
-        return rows
-    return rows[np.linspace(0, len(rows) - 1, most).round().astype(int)]
 
 
 def _told_progress(tell: Tell) -> Callable[[int, int], None]:

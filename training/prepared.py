@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +51,16 @@ class Prepared:
     specimens: list[str]
     spec: InputSpec
     fingerprint: str
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Go to another process as the place of the images, which may be larger than its memory."""
+        assert isinstance(self.images, np.memmap)
+        return self.__dict__ | {"images": (self.images.filename, self.images.shape)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Open the images there."""
+        path, shape = state["images"]
+        self.__dict__.update(state | {"images": np.memmap(path, np.uint8, "r", shape=shape)})
 
     def centred(self, row: int) -> NDArray[np.uint8]:
         """Return one image as validation and the rig see it: (height_px, width_px, 3), without its margin."""

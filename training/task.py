@@ -17,6 +17,7 @@ from training.distil import Teacher, taught_loss
 from training.freezing import freeze
 from training.heads import answers
 from training.loss import recipe_loss, split_answers
+from training.rank import of_all_ranks, of_first_rank
 from training.recipe import Recipe
 from training.run import normalised
 from training.schedule import rate
@@ -69,6 +70,7 @@ class FocusTask(pl.LightningModule):
         self._clock = clock or SystemClock()
         self._started_s = 0.0
         self._earlier_s = 0.0
+        self._agreed_s = 0.0
         self._validated: list[tuple[Tensor, Tensor]] = []
         # Lightning takes each layer's mode as it finds it.
         self.train()
@@ -92,10 +94,10 @@ class FocusTask(pl.LightningModule):
 
     @property
     def progress(self) -> float:
-        """Share of the run that is over, by steps or by time, whichever is further."""
+        """Share of the run that is over, by steps, or by time when the step began, whichever is further."""
         done = self.global_step / self.steps
         if self.recipe.max_minutes is not None:
-            done = max(done, self.elapsed_s / (60 * self.recipe.max_minutes))
+            done = max(done, self._agreed_s / (60 * self.recipe.max_minutes))
         return min(1.0, done)
 
     def on_fit_start(self) -> None:
@@ -111,8 +113,13 @@ class FocusTask(pl.LightningModule):
 
         Both follow from the recipe and the step alone, so that a run that was killed goes on as if not.
         """
-        words = np.random.SeedSequence([self.recipe.seed, 3, self.global_step]).generate_state(1, np.uint64)
-        torch.manual_seed(int(words[0]))
+        if self.recipe.max_minutes is not None:
+            # All ranks go by one clock: they must have one learning rate, and stop at one step.
+            self._agreed_s = of_first_rank(self.elapsed_s)
+        # The images of a rank shall not be treated as those of another.
+        own = [self.global_rank] if self.global_rank else []
+        seeds = np.random.SeedSequence([self.recipe.seed, 3, self.global_step, *own])
+        torch.manual_seed(int(seeds.generate_state(1, np.uint64)[0]))
         share = rate(self.progress, self.recipe.warm_up, self.recipe.schedule)
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = share * self.recipe.learning_rate
@@ -126,7 +133,15 @@ class FocusTask(pl.LightningModule):
             assert self.recipe.teacher is not None
             taught = taught_loss(outputs, self._teacher.offsets_um(images), self.recipe)
             value = torch.lerp(value, taught, self.recipe.teacher.weight)
-        self.log("loss", value, on_step=False, on_epoch=True, prog_bar=True, batch_size=len(images))
+        self.log(
+            "loss",
+            value,
+            on_step=False,
+            on_epoch=True,
+            prog_bar=True,
+            batch_size=len(images),
+            sync_dist=True,
+        )
         return value
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
@@ -137,14 +152,17 @@ class FocusTask(pl.LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Keep the predictions of a batch."""
         images, offsets_um = batch
+        if not len(images):
+            return
         # In full precision, as the exported network is: bf16 rounds an offset of 1000 um to 4 um.
         with torch.autocast(self.device.type, enabled=False):
             self._validated.append((offsets_um.cpu(), self(images).cpu()))
 
     def on_validation_epoch_end(self) -> None:
         """Log the figures of all validation images."""
-        offsets_um = torch.cat([offsets for offsets, _ in self._validated])
-        outputs = torch.cat([outputs for _, outputs in self._validated])
+        validated = of_all_ranks(self._validated)
+        offsets_um = torch.cat([offsets for offsets, _ in validated])
+        outputs = torch.cat([outputs for _, outputs in validated])
         self._validated.clear()
         predicted, log_sigmas = split_answers(answers(outputs, self.recipe))
         predicted_um = predicted * self.recipe.scale_um

@@ -12,7 +12,7 @@ import sys
 import typer
 
 import wormfocus
-from hw.errors import AxisFault, CameraStalled, WormfocusError
+from hw.errors import AxisFault, CameraStalled, ProcessDied, WormfocusError
 from wormfocus.application import app
 
 __all__ = ["main"]
@@ -60,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     try:
         result = app(args=given or ["--help"], prog_name="wormfocus", standalone_mode=False)
-    except (AxisFault, CameraStalled) as error:
+    except (AxisFault, CameraStalled, ProcessDied) as error:
         return _fail(str(error), 1)
     except WormfocusError as error:
         return _fail(str(error), 2)

@@ -36,6 +36,13 @@ def train(
     max_minutes: Annotated[
         float | None, typer.Option(min=0.01, help="Overrides the recipe's time limit.")
     ] = None,
+    devices: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="GPUs to share each batch among, by default all; without a GPU, processes on the processor.",
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the figures of the finished run here.")
     ] = None,
@@ -52,7 +59,7 @@ def train(
     # Lightning takes seconds to import: a mistake in the recipe is told before.
     from training.fit import train as fit
 
-    run = fit(chosen, stacks, out, cache=cache, bar=sys.stdout.isatty(), tell=_say)
+    run = fit(chosen, stacks, out, cache=cache, devices=devices, bar=sys.stdout.isatty(), tell=_say)
     if run is not None and json_file is not None:
         write_json(json_file, json.loads((out / "evaluation.json").read_bytes()))
 

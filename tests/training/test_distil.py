@@ -56,7 +56,7 @@ def test_a_wrong_teacher_misleads_by_its_weight(recipe, teachers, stacks, tmp_pa
     found = {}
     for weight in (0.01, 0.99):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("training.fit.Teacher", Stubborn)
+            patch.setattr("training.sitting.Teacher", Stubborn)
             chosen = pupil(recipe, teachers, weight)
             run = train(chosen, [stacks], tmp_path / str(weight), cache=cache, tell=quiet)
         images = torch.randint(90, 110, (8, 3, 32, 32), dtype=torch.uint8)

@@ -98,6 +98,8 @@ def train_on(plan: Plan, number: int, changes: Changes, epochs: int | None = Non
         plan.stacks,
         plan.folder(number),
         cache=plan.cache,
+        # The sweep shares devices out among its runs.
+        devices=1,
         # Its epochs stand in its train.log, and the sweep says once what there is to say of stacks.
         tell=lambda line: None,
         stop_after_epochs=epochs,
