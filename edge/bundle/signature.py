@@ -221,8 +221,9 @@ def load_public_key(path: Path) -> PublicKey:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+    content = _read_key(path)
     try:
-        key = load_pem_public_key(_read_key(path))
+        key = load_pem_public_key(content)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise BundleError(
             f"{path}: no public key in PEM; give the file that ends in {PUBLIC_SUFFIX}"
@@ -248,7 +249,8 @@ def _message(parts: Parts) -> bytes:
 def _raw(key: "Ed25519PublicKey") -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    return key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+    raw: bytes = key.public_bytes(Encoding.Raw, PublicFormat.Raw)
+    return raw
 
 
 def _need_cryptography() -> None:

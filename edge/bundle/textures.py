@@ -37,6 +37,6 @@ def textures(
     for image, blur_px in zip(images, blurs_px, strict=True):
         rough = rng.standard_normal((height_px, width_px, 3)).astype(np.float32)
         smooth = cv2.GaussianBlur(rough, (0, 0), float(blur_px))
-        smooth /= max(float(smooth.std()), 1e-6)
-        image[...] = np.clip(255 * (normalisation.mean + smooth * normalisation.std), 0, 255).round()
+        spread = np.asarray(normalisation.std) / max(float(smooth.std()), 1e-6)
+        image[...] = np.clip(255 * (normalisation.mean + smooth * spread), 0, 255).round()
     return images

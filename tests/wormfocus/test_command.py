@@ -14,6 +14,7 @@ from wormfocus.command import main
 COMMANDS = [
     "dataset",
     "demo",
+    "diff",
     "doctor",
     "evaluate",
     "export",
@@ -22,9 +23,11 @@ COMMANDS = [
     "jog",
     "label",
     "run",
+    "sign",
     "simulate",
     "stack",
     "train",
+    "verify",
 ]
 
 
