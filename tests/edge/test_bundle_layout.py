@@ -3,12 +3,13 @@
 import os
 import struct
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
 
 from edge.bundle import layout
-from edge.bundle.file import find_bundle, load_bundle
+from edge.bundle.file import find_bundle, load_bundle, shipped_bundles
 from edge.bundle.layout import Parts, read_parts, write_parts
 from hw.errors import BundleError
 
@@ -100,3 +101,24 @@ def test_names_and_paths_are_told_apart(tmp_path: Path) -> None:
     assert find_bundle(tmp_path / "mine.tflite") == tmp_path / "mine.tflite"
     with pytest.raises(BundleError, match="unknown bundle"):
         find_bundle("nobody")
+
+
+@pytest.mark.parametrize("name", shipped_bundles())
+def test_the_archive_is_as_the_documentation_says(name: str) -> None:
+    """Made again from docs/bundles.md alone, by a program that knows no zip library."""
+    path = find_bundle(name)
+    parts, whole = read_parts(path), path.read_bytes()
+    local, directory = b"", b""
+    for member, content in parts.members:
+        offset = len(parts.flatbuffer) + len(local)
+        # Version needed 2.0, no flags, stored, dated 1980-01-01 00:00.
+        common = struct.pack(
+            "<5H3L2H", 20, 0, 0, 0, 33, zlib.crc32(content), *[len(content)] * 2, len(member), 0
+        )
+        local += b"PK\x03\x04" + common + member.encode() + content
+        made_by = struct.pack("<BB", 20, 3)
+        rest = struct.pack("<3H2L", 0, 0, 0, 0o644 << 16, offset)
+        directory += b"PK\x01\x02" + made_by + common + rest + member.encode()
+    count, start = len(parts.members), len(parts.flatbuffer) + len(local)
+    end = b"PK\x05\x06" + struct.pack("<4H2LH", 0, 0, count, count, len(directory), start, 0)
+    assert parts.flatbuffer + local + directory + end == whole
