@@ -17,12 +17,13 @@ __all__ = ["check_unseen", "compare_with_card", "remeasure"]
 WORSE = 1.05
 
 
-def check_unseen(bundle: Bundle, data: str) -> None:
+def check_unseen(bundle: Bundle, data: str, otherwise: str = "") -> None:
     """Refuse to judge a bundle on the stacks that it was made with.
 
     Parameters
     ----------
     data : fingerprint of the stacks
+    otherwise : what can be done but to give other stacks
 
     Raises
     ------
@@ -32,7 +33,7 @@ def check_unseen(bundle: Bundle, data: str) -> None:
     if data in bundle.card.training.fingerprints:
         raise StackError(
             f"bundle '{bundle.card.name}' was trained on these stacks, so figures would flatter; give other "
-            "stacks, its run with '--run RUN --split test', or allow it with '--seen'"
+            f"stacks{otherwise}"
         )
 
 
@@ -94,12 +95,12 @@ def compare_with_card(bundle: Bundle, figures: dict[str, Any]) -> Check:
             f"{bundle.path}: its card tells no mae_um to compare with; judge it with 'wormfocus evaluate'"
         )
     interval_um = figures["intervals"]["mae_um"]
-    seen = f"{figures['mae_um']:.1f} um on {figures['n']} images of {figures['specimens']} specimens"
+    seen = f"{figures['mae_um']:.3g} um on {figures['n']} images of {figures['specimens']} specimens"
     if interval_um is None:
         step = "give stacks of several specimens"
-        return Check("error", Status.warning, f"{seen}, the card says {told_um:.1f}; too few to tell", step)
+        return Check("error", Status.warning, f"{seen}, the card says {told_um:.3g}; too few to tell", step)
     low_um, high_um = interval_um
-    seen += f" ({low_um:.1f} to {high_um:.1f}), the card says {told_um:.1f}"
+    seen += f" ({low_um:.3g} to {high_um:.3g}), the card says {told_um:.3g}"
     if low_um > WORSE * told_um:
         step = "export it again, or see whether these stacks are of the microscope that it was trained for"
         return Check("error", Status.failed, seen, step)

@@ -72,7 +72,7 @@ def evaluate(
     if split is None:
         split = Part.test if trained and data == trained.fingerprint else Part.all
     if loaded and not trained and not seen:
-        check_unseen(loaded, data)
+        check_unseen(loaded, data, ", its run with '--run RUN --split test', or allow it with '--seen'")
     if loaded:
         candidate = candidate_of_bundle(loaded, trained)
     else:

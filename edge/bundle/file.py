@@ -3,6 +3,7 @@
 import difflib
 import hashlib
 import json
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import resources
@@ -177,7 +178,7 @@ def read_card(path: Path, text: bytes) -> FocusCard:
         It is no card, or one of a newer version.
     """
     try:
-        raw: Any = json.loads(text)
+        raw: Any = json.loads(text, parse_constant=_finite, parse_float=_finite)
     # A RecursionError is for thousands of nested brackets.
     except (ValueError, RecursionError) as error:
         raise BundleError(
@@ -205,6 +206,14 @@ def read_card(path: Path, text: bytes) -> FocusCard:
         ) from error
     except BundleError as error:
         raise BundleError(f"{path}: {error}") from error
+
+
+def _finite(text: str) -> float:
+    """Refuse NaN, Infinity and 1e999, which Python's reader lets pass."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return number
 
 
 def _one_line(text: str) -> str:

@@ -30,7 +30,7 @@ from edge.bundle import (
     write_bundle,
 )
 from edge.bundle import file as bundle_file
-from edge.bundle.layout import Parts, write_parts
+from edge.bundle.layout import Parts, read_parts, write_parts
 from hw.config import RigConfig, load_rig
 from hw.errors import BundleError
 
@@ -200,6 +200,17 @@ def test_a_wrong_card_is_refused_by_key(written: Path, change: dict[str, Any], r
     card = bundle.card.model_dump(mode="json") | change
     write_parts(written, Parts(bundle.flatbuffer, json.dumps(card).encode()))
     with pytest.raises(BundleError, match=reason):
+        load_bundle(written)
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"1e999"])
+def test_numbers_that_json_does_not_know_are_refused(written: Path, number: bytes) -> None:
+    parts = read_parts(written)
+    assert b'"mae_um": 2.0' in parts.card
+    write_parts(
+        written, Parts(parts.flatbuffer, parts.card.replace(b'"mae_um": 2.0', b'"mae_um": ' + number))
+    )
+    with pytest.raises(BundleError, match=r"focus\.json is no JSON \(.* is no finite number\)"):
         load_bundle(written)
 
 

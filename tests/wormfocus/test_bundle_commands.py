@@ -134,7 +134,7 @@ def test_verify_measures_the_error_again(
     card["training"]["fingerprint"] = "of others"
     line = refused(capsys, *verify(1.0))
     assert "error:" in line
-    assert "the card says 1.0" in line
+    assert "the card says 1;" in line
     found = findings(out)
     assert (found["sound"], found["by_name"]["error"]) == (False, "failed")
     low_um, high_um = found["figures"]["intervals"]["mae_um"]
