@@ -174,9 +174,13 @@ def make_key(path: Path) -> "Ed25519PrivateKey":
         serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     beside = path.with_name(path.name + PUBLIC_SUFFIX)
-    # The harmless half first: whatever is in the way of it stops the private one from being left alone.
-    for file, content, mode in ((beside, public, 0o644), (path, private, 0o600)):
-        _write_new(file, content, mode)
+    # The harmless half first; neither is left without the other.
+    _write_new(beside, public, 0o644)
+    try:
+        _write_new(path, private, 0o600)
+    except BundleError:
+        beside.unlink()
+        raise
     return key
 
 
@@ -189,6 +193,7 @@ def load_private_key(path: Path) -> "Ed25519PrivateKey":
         No such file, others may read it, it is no unencrypted Ed25519 key, or cryptography is not installed.
     """
     _need_cryptography()
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -197,8 +202,8 @@ def load_private_key(path: Path) -> "Ed25519PrivateKey":
         raise BundleError(f"{path}: others than its owner may read or change this key; chmod 600 it")
     try:
         key = load_pem_private_key(content, password=None)
-    # TypeError is for keys behind a password. The library's other errors are ValueErrors.
-    except (TypeError, ValueError) as error:
+    # A TypeError is for keys behind a password.
+    except (TypeError, ValueError, UnsupportedAlgorithm) as error:
         raise BundleError(
             f"{path}: no private key in PEM, or one behind a password; make one with "
             "'wormfocus sign --new-key FILE'"

@@ -144,6 +144,7 @@ def test_keys_are_private_and_never_replaced(key: Path, tmp_path: Path) -> None:
     (tmp_path / "half").write_bytes(b"mine")
     with pytest.raises(BundleError, match="half: is there already"):
         make_key(tmp_path / "half")
+    assert [path.name for path in tmp_path.iterdir()] == ["half"]
     assert (tmp_path / "half").read_bytes() == b"mine"
     with pytest.raises(BundleError, match="cannot be written"):
         make_key(tmp_path / "nowhere" / "key")
