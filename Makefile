@@ -44,7 +44,7 @@ $(VENV)/base.stamp: pyproject.toml $(PINS)
 $(VENV)/full.stamp: $(VENV)/base.stamp
 	@echo "adding training, sweeps, export, signing and development tools to $(VENV): about 2.7 GB, once"
 	@$(PIP) -c $(PINS) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch torchvision
-	@$(PIP) -c $(PINS) -e '.[train,sweep,export,sign,dev]'
+	@$(PIP) -c $(PINS) -e '.[train,sweep,export,bench,sign,dev]'
 	@touch $@
 
 # --- use -----------------------------------------------------------------------------------------------

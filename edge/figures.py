@@ -70,7 +70,8 @@ class RunFigures:
         frames; None where there are none
     moves : move commands given, corrections in mid-move included
     lost_fraction : share of frames in the states `lost` and `searching`
-    stage_ms : median and 99th percentile of the computing time of each stage, milliseconds
+    stage_ms : mean, median and 99th percentile of the computing time of each stage, milliseconds; `log`,
+        where a session was recorded, is the writing of it
     final_steps : lens position at the end
     """
 
@@ -105,7 +106,7 @@ class Tally:
         self._begin_s = begin_s
         self._um_per_step, self._near_um = config.axis.um_per_step, config.optics.dof_um / 2
         self._all, self._locked = _Errors(), _Errors()
-        self._stages = {name: _Times() for name in STAGES}
+        self._stages = {name: _Times() for name in (*STAGES, "log")}
         self._frames = self._lost = self._moves = 0
         self._lock_s: float | None = None
         self._last_s = 0.0
@@ -119,12 +120,16 @@ class Tally:
         self._moves += decision.target_steps is not None
         if self._lock_s is None and decision.state == "locked":
             self._lock_s = self._last_s
-        for name, times in self._stages.items():
-            times.add(getattr(step.look.stages, name))
+        for name in STAGES:
+            self._stages[name].add(getattr(step.look.stages, name))
         if step.error_steps is not None and math.isfinite(step.error_steps):
             error_um = step.error_steps * self._um_per_step
             for errors in (self._all, self._locked) if self._lock_s is not None else (self._all,):
                 errors.add(error_um, abs(error_um) <= self._near_um)
+
+    def add_log(self, seconds: float) -> None:
+        """Count the time that recording a step took."""
+        self._stages["log"].add(seconds)
 
     def figures(self, method: str, final_steps: float) -> RunFigures:
         """Sum up."""
@@ -186,8 +191,9 @@ class _Times:
         self._seen += 1
 
     def summary_ms(self) -> dict[str, float]:
-        """Median and 99th percentile; empty for a stage that never ran."""
+        """Mean, median and 99th percentile; empty for a stage that never ran."""
         if not self._kept:
             return {}
         times = np.array(self._kept, dtype=np.float64) * 1e3
-        return {"median": float(np.median(times)), "p99": float(np.percentile(times, 99))}
+        p99 = float(np.percentile(times, 99))
+        return {"mean": float(times.mean()), "median": float(np.median(times)), "p99": p99}

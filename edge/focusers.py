@@ -11,7 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import InputSpec, window_px
+from edge.bundle import InputSpec, resize_to_input, window_px
 from edge.contrast import HillClimb, sharpness
 from edge.controller import Controller, Observation, OffsetPrediction
 from edge.crop import cut_window
@@ -170,6 +170,7 @@ class NetworkFocuser:
     def __init__(self, config: RigConfig, predictor: PredictsOffsets, spec: InputSpec) -> None:
         self.controller = Controller(config)
         self._predictor = predictor
+        self._spec = spec
         self._subject = Subject(config, window_px(spec, config.optics.um_per_px))
 
     def start(self, now: float) -> None:
@@ -182,11 +183,12 @@ class NetworkFocuser:
         stages.track = _timed(lambda: self._subject.find(frame))
         begin = perf_counter()
         window, box = self._subject.cut(frame)
+        small = resize_to_input(window, self._spec)
         stages.crop = perf_counter() - begin
         prediction = None
         if self._subject.seen:
             begin = perf_counter()
-            prediction = self._predictor.predict(window)
+            prediction = self._predictor.predict(small)
             stages.predict = perf_counter() - begin
         begin = perf_counter()
         seen = Observation(

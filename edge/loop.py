@@ -3,6 +3,7 @@
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Protocol
 
 from edge.decision import AxisReading
@@ -132,7 +133,9 @@ def run_autofocus(
         for step in steps:
             tally.add(step)
             if session is not None:
+                begin = perf_counter()
                 session.record(step)
+                tally.add_log(perf_counter() - begin)
             if progress is not None:
                 progress(step)
             if step.elapsed_s >= seconds or (stopped is not None and stopped()):

@@ -263,7 +263,7 @@ def _draw_figures(axes: "Axes", figures: RunFigures, config: RigConfig) -> None:
     lines += [("moves", f"{figures.moves}"), ("lost", f"{figures.lost_fraction:.1%}")]
     lens_um = figures.final_steps * um_per_step
     lines.append(("lens at the end", f"{lens_um:.4g} µm"))
-    computing_ms = sum(stage["median"] for stage in figures.stage_ms.values())
+    computing_ms = sum(stage["mean"] for stage in figures.stage_ms.values())
     if computing_ms >= 0.1:
         lines.append(("computing per frame", f"{computing_ms:.1f} ms"))
     for row, (name, value) in enumerate(lines):

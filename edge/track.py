@@ -5,7 +5,9 @@ its recent velocity, plus what its highest speed allows for the time since. Only
 those after a long loss, choose by likeness to a worm alone. Everything else that looks like a worm is
 remembered as *another* for as long as it is seen, so that a worm that left the field is reported as lost
 and not replaced by its neighbour. Where the worm touches another, both have one outline: the worm's centroid
-is what is left of the outline's when the other's is taken away.
+is what is left of the outline's when the other's is taken away. One that crawls over the other leaves an
+outline hardly larger than the other's: no worm vanishes from one frame to the next, so both are in it until
+two are seen again.
 """
 
 import math
@@ -41,8 +43,15 @@ _OTHERS_MEMORY_S = 5.0
 _TOUCHING_S = 30.0
 # Weight of the newest outline in another's area.
 _OTHERS_WEIGHT = 0.05
-# The outline of two worms that touch has at least so many times the worm's area.
+# Within so many worm lengths another may touch the worm soon; below this share of its area it is no worm.
+_NEAR_LENGTHS = 1.5
+_SMALL_SHARE = 0.5
+# Sums of frame periods that differ by less are the same time.
+_SAME_TIME_S = 1e-6
+# The outline of two worms that come to touch has at least so many times the worm's area; it may be smaller
+# while one lies on the other, for as long as a worm needs to crawl over one.
 _TOUCHING_AREA = 1.4
+_CROSSING_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,11 @@ class WormTracker:
     config : what a worm looks like, and how fast it is
     um_per_px : specimen distance per pixel of the frames
     frame_period_s : time between frames; a dropped frame counts as one more
+
+    Notes
+    -----
+    A worm that is followed with no other near is looked for every `config.look_every_s` and carried on with
+    its velocity in between, for finding it costs as much as a small network.
     """
 
     def __init__(self, config: TrackingConfig, um_per_px: float, frame_period_s: float) -> None:
@@ -100,7 +114,11 @@ class WormTracker:
         self._likeness = 0.0
         self._elapsed_s = 0.0
         self._missed = 0
+        self._unlooked = 0
+        self._last: Sighting | None = None
         self._others: list[_Other] = []
+        self._touched: _Other | None = None
+        self._crossing_s = 0.0
 
     def track(self, pixels: NDArray[np.uint8], frames_passed: int = 1, scale: float = 1.0) -> Sighting:
         """Find the worm in the next frame.
@@ -115,19 +133,32 @@ class WormTracker:
         -------
         Sighting
         """
-        objects = self._detector.detect(pixels, scale)
         self._elapsed_s += frames_passed * self._period_s
+        self._unlooked += frames_passed
+        if self._last is not None and self._elapsed_s < self._config.look_every_s - _SAME_TIME_S:
+            return self._carried_on(self._last)
+        objects = self._detector.detect(pixels, scale)
+        sighting = self._look(objects, pixels.shape, scale)
+        self._unlooked = 0
+        steady = sighting.state == "tracked" and self._touched is None and not self._near_another()
+        self._last = sighting if steady else None
+        return sighting
+
+    def _look(self, objects: list[WormLike], shape: tuple[int, ...], scale: float) -> Sighting:
+        """Find the worm among the objects of a frame."""
         if self._centre is None:
-            pair, worm = None, self._first(objects, pixels.shape, scale)
+            pair, worm = None, self._first(objects, shape, scale)
         else:
             pair = self._pair(objects)
             worm = self._next([o for o in objects if o is not pair[0]] if pair else objects)
         alone = [o for o in objects if o is not worm and not (pair and o is pair[0])]
-        self._remember_others(alone, frames_passed, worm, pair[0] if pair else None)
-        if worm is not None:
-            reason = self._follow(worm)
-            return Sighting(worm.box, worm.centre_px, "tracked", worm.score, reason)
-        return self._follow_within(*pair) if pair else self._unsighted()
+        self._remember_others(alone, worm, pair[0] if pair else None)
+        if worm is None and pair is not None:
+            return self._follow_within(*pair)
+        self._touched = None
+        if worm is None:
+            return self._unsighted()
+        return Sighting(worm.box, worm.centre_px, "tracked", worm.score, self._follow(worm))
 
     def _first(self, objects: list[WormLike], shape: tuple[int, ...], scale: float) -> WormLike | None:
         """Return the most worm-like object near the middle, where a worm is put to be followed."""
@@ -163,13 +194,17 @@ class WormTracker:
         """Return the outline of the worm and another that touch, and that other, if there is one."""
         expected = self._expected()
         for candidate in objects:
-            if not _inside(expected, candidate.box) or _area_um2(candidate) < _TOUCHING_AREA * self._area_um2:
+            if not _inside(expected, candidate.box):
                 continue
             for other in self._others:
+                crossing = other is self._touched and self._crossing_s < _CROSSING_S
+                if not (crossing or _area_um2(candidate) >= _TOUCHING_AREA * self._area_um2):
+                    continue
                 if _inside(other.centre_px, candidate.box) and not any(
                     math.dist(o.centre_px, other.centre_px) < self._other_reach_px()
                     and _area_um2(o) < _TOUCHING_AREA * other.area_um2
                     for o in objects
+                    if not (crossing and o is candidate)
                 ):
                     return candidate, other
         return None
@@ -184,9 +219,31 @@ class WormTracker:
                 pair.centre_px, other.centre_px, (box.x, box.y), (box.width, box.height), strict=True
             )
         )
+        apart = _area_um2(pair) >= _TOUCHING_AREA * self._area_um2
+        self._crossing_s = 0.0 if apart or other is not self._touched else self._crossing_s + self._elapsed_s
+        self._touched = other
         self._centre, self._velocity = (x, y), (0.0, 0.0)
         self._elapsed_s, self._missed = 0.0, 0
         return Sighting(box, self._centre, "tracked", pair.score, "touches another worm")
+
+    def _carried_on(self, last: Sighting) -> Sighting:
+        """Say where the worm is by its velocity."""
+        assert self._centre is not None
+        assert last.box is not None
+        x, y = self._expected()
+        right, down = round(x - self._centre[0]), round(y - self._centre[1])
+        box = Box(last.box.x + right, last.box.y + down, last.box.width, last.box.height)
+        return Sighting(box, (x, y), "tracked", last.score, "carried on with its velocity")
+
+    def _near_another(self) -> bool:
+        """Whether another that is large enough to be a worm could touch it soon."""
+        assert self._centre is not None
+        apart = _NEAR_LENGTHS * self._config.worm_length_um / self._um_per_px
+        return any(
+            math.dist(other.centre_px, self._centre) < apart
+            for other in self._others
+            if other.area_um2 > _SMALL_SHARE * self._area_um2
+        )
 
     def _expected(self) -> tuple[float, float]:
         """Where the worm is expected now, (x, y) in pixels: it coasts for a moment, then stays."""
@@ -215,20 +272,19 @@ class WormTracker:
         )
 
     def _other_reach_px(self) -> float:
-        reach_um = (
-            self._config.max_speed_um_s * self._period_s + _OUTLINE_JITTER * self._config.worm_length_um
-        )
+        # Over as much time as passes between two looks when no frame was dropped.
+        usual_s = max(self._period_s, self._config.look_every_s)
+        way_um = self._config.max_speed_um_s * min(self._unlooked * self._period_s, usual_s)
+        reach_um = way_um + _OUTLINE_JITTER * self._config.worm_length_um
         return reach_um / self._um_per_px
 
-    def _remember_others(
-        self, objects: list[WormLike], frames_passed: int, worm: WormLike | None, pair: WormLike | None
-    ) -> None:
+    def _remember_others(self, objects: list[WormLike], worm: WormLike | None, pair: WormLike | None) -> None:
         """Carry the others on to this frame, nearest first, and add the new ones seen beside the worm."""
         reach = self._other_reach_px()
         expected = self._expected() if worm is None and self._centre is not None else None
         apart = 0.6 * self._config.worm_length_um / self._um_per_px
         for other in self._others:
-            other.unseen += frames_passed
+            other.unseen += self._unlooked
         for seen in objects:
             nearest = min(
                 (o for o in self._others if o.unseen > 0),

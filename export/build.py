@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -21,16 +22,21 @@ from edge.bundle import (
 )
 from export.convert import convert
 from export.data import ExportData, export_data, network_inputs
+from export.flatbuffer import composition
 from export.model_card import model_card
 from export.origin import ancestor_records, commands, named_range, round_up
 from export.parity import Samples, file_predictions, float_predictions, losses, measure_parity
-from export.quantize import Quantization, quantize
-from hw.errors import BundleError, ConfigError, WormfocusError
+from export.quantize import Quantization, Quantizer
+from export.sensitivity import Choice, choose
+from hw.errors import BundleError, WormfocusError
 from hw.whole_file import write_whole
 from training.metrics import coverage_factor, grouped_figures
 from training.run import Run, effort, package_versions
 
-__all__ = ["LossyExportError", "build", "export_run"]
+__all__ = ["LossyExportError", "build", "export_run", "quantized"]
+
+# Of validation, by which to choose what is spared.
+_CHOICE_IMAGES = 1024
 
 _CONVERTERS = ("litert-torch", "ai-edge-quantizer", "ai-edge-litert")
 
@@ -48,6 +54,7 @@ def export_run(
     method: Quantization,
     *,
     mirrors: int = 1,
+    pixels: bool = False,
     allow_loss: bool = False,
     cache: Path | None = None,
     tell: Tell = print,
@@ -62,6 +69,7 @@ def export_run(
         validated on are its test
     method : of quantization
     mirrors : how many mirror images of a window the bundle asks about and averages: 1, 2 or 4
+    pixels : let the file take uint8 as it is, with the normalisation within
     allow_loss : write the bundle even where quantization costs too much, which its card then says
     cache : where decoded images are kept; `.prepared` in the first folder of stacks when absent
     tell : takes lines meant for a person
@@ -77,17 +85,9 @@ def export_run(
         The stacks lack specimens to calibrate with or to test on.
     LossyExportError
         The file is worse than the float network by more than `export.parity` allows.
-    ConfigError
-        The network has no last linear layer, which int8 needs, or levels each image, which it cannot.
     """
-    if method == "static-int8" and run.recipe.levels != "as_is":
-        # The quotients of single images' means do not survive eight bits: LiteRT divides by a zero.
-        raise ConfigError(
-            f"{run.folder}: levels '{run.recipe.levels}' are not for static-int8; export with "
-            "--quantization dynamic-int8 or float32"
-        )
     data = export_data(run, list(stacks) or run.stacks, cache, tell)
-    bundle, figures = build(run, data, out, method, mirrors=mirrors, tell=tell)
+    bundle, figures = build(run, data, out, method, mirrors=mirrors, pixels=pixels, tell=tell)
     lost = bundle.card.parity.accepted_losses
     if lost and not allow_loss:
         raise LossyExportError(
@@ -107,7 +107,9 @@ def export_run(
         ) from error
     write_bundle(out, bundle.flatbuffer, bundle.card)
     again = commands(run, data.sources, data.simulated_rig, bundle.card, out.name)
-    text = model_card(bundle.card, again, data.simulated_rig, out.stat().st_size)
+    text = model_card(
+        bundle.card, again, data.simulated_rig, out.stat().st_size, composition(bundle.flatbuffer)
+    )
     card = out.with_suffix(".md")
     try:
         write_whole(card, text.encode())
@@ -125,14 +127,13 @@ def build(
     method: Quantization,
     *,
     mirrors: int = 1,
+    pixels: bool = False,
     tell: Tell = print,
 ) -> tuple[Bundle, dict[str, Any]]:
     """Convert, quantize and measure, without writing anything; see `export_run`."""
     normalisation, spec = run.record.normalisation, run.input
-    tell(f"converting {run.recipe.network}")
-    flatbuffer = convert(run.answering, spec)
-    tell(f"quantizing to {method} with {len(data.calibration)} images")
-    flatbuffer = quantize(flatbuffer, method, network_inputs(data.calibration, normalisation))
+    choice = quantized(run, data, method, pixels=pixels, tell=tell)
+    flatbuffer = choice.flatbuffer
     network = Network(flatbuffer, spec, normalisation, str(out), mirrors=mirrors)
     outputs = OutputSpec(
         kind="offset_sigma" if run.recipe.tells_sigma else "offset",
@@ -148,8 +149,53 @@ def build(
     float_figures, file_figures = (_figures(run, data, each.offsets_um) for each in (trained, shipped))
     card = _card(run, flatbuffer, network.input_dtype, outputs, out.stem, method, file_figures, parity)
     card = card.model_copy(update={"mirrors": mirrors})
-    figures = {"float": float_figures, "file": file_figures, "parity": parity.model_dump(mode="json")}
+    figures = {
+        "float": float_figures,
+        "file": file_figures,
+        "parity": parity.model_dump(mode="json"),
+        "composition": asdict(composition(flatbuffer)),
+        "sensitivity": choice.figures(),
+    }
     return Bundle(card, flatbuffer, out), figures
+
+
+def quantized(
+    run: Run,
+    data: ExportData,
+    method: Quantization,
+    *,
+    pixels: bool = False,
+    ranked: bool = False,
+    tell: Tell = print,
+) -> Choice:
+    """Convert a run's network, and quantize as much of it as its validation says that it bears.
+
+    Parameters
+    ----------
+    run : a finished training run
+    data : of it
+    method : of quantization
+    pixels : let the file take uint8
+    ranked : measure what each block costs even where none has to be spared
+    tell : takes lines meant for a person
+    """
+    normalisation, spec = run.record.normalisation, run.input
+    tell(f"converting {run.recipe.network}")
+    flatbuffer = convert(run.answering, spec, pixels=normalisation if pixels else None)
+    tell(f"quantizing to {method} with {len(data.calibration)} images")
+    images = data.calibration
+    quantizer = Quantizer(
+        flatbuffer, list(images[:, None]) if pixels else network_inputs(images, normalisation)
+    )
+
+    def predict(file: bytes, images: NDArray[np.uint8]) -> NDArray[np.float64]:
+        network = Network(file, spec, normalisation, str(run.folder))
+        return np.array([network.run(image)[0] for image in images], np.float64) * run.scale_um
+
+    validation = data.validation
+    rows = np.random.default_rng(0).permutation(len(validation.images))[:_CHOICE_IMAGES]
+    samples = Samples(validation.images[rows], validation.offsets_um[rows])
+    return choose(quantizer, method, predict, samples, ranked=ranked, tell=tell)
 
 
 def _with_sigma_factors(

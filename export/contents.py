@@ -1,7 +1,6 @@
 """What a TFLite flatbuffer consists of: its operators by kind and type, and the numbers in its constants."""
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,18 +8,18 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from edge.bench.operators import Tensor, operators_of
+
 __all__ = ["Constant", "constants", "operators"]
 
-# Whose second input is weights; that of others is an axis, a shape or a margin.
-_WEIGHTED = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV", "BATCH_MATMUL"}
-_DTYPES: dict[int, np.dtype[Any]] = {
-    schema.TensorType.FLOAT32: np.dtype("<f4"),
-    schema.TensorType.FLOAT16: np.dtype("<f2"),
-    schema.TensorType.INT32: np.dtype("<i4"),
-    schema.TensorType.UINT8: np.dtype("u1"),
-    schema.TensorType.INT64: np.dtype("<i8"),
-    schema.TensorType.INT16: np.dtype("<i2"),
-    schema.TensorType.INT8: np.dtype("i1"),
+_DTYPES: dict[str, np.dtype[Any]] = {
+    "FLOAT32": np.dtype("<f4"),
+    "FLOAT16": np.dtype("<f2"),
+    "INT64": np.dtype("<i8"),
+    "INT32": np.dtype("<i4"),
+    "INT16": np.dtype("<i2"),
+    "INT8": np.dtype("i1"),
+    "UINT8": np.dtype("u1"),
 }
 
 
@@ -32,7 +31,7 @@ class Constant:
     ----------
     name : that the converter gave it
     operator : kind of the first one that uses it
-    place : which of that one's inputs it is
+    place : which of that one's inputs it is, absent ones left out
     dtype : that it is stored in
     values : what its numbers mean, dequantized, float64
     """
@@ -58,12 +57,12 @@ def operators(flatbuffer: bytes) -> Counter[tuple[str, str]]:
         Kind as TFLite names it. Type is that of the first output, with that of the weights where it is
         another: ``float32 by int8`` is what dynamic quantization gives.
     """
-    graph = _Graph(flatbuffer)
     found: Counter[tuple[str, str]] = Counter()
-    for kind, operator in graph.operators():
-        made = graph.type_of(operator.Outputs(0)) if operator.OutputsLength() else "none"
-        weights = graph.type_of(operator.Inputs(1)) if kind in _WEIGHTED else None
-        found[kind, made if weights in {None, made} else f"{made} by {weights}"] += 1
+    for operator in operators_of(flatbuffer):
+        made = operator.outputs[0].dtype if operator.outputs else "NONE"
+        weighted = operator.kind != "elementwise" and len(operator.inputs) > 1
+        weights = operator.inputs[1].dtype if weighted else made
+        found[operator.name, (made if weights == made else f"{made} by {weights}").lower()] += 1
     return found
 
 
@@ -73,74 +72,31 @@ def constants(flatbuffer: bytes) -> list[Constant]:
     Numbers that an operator only widens, as float16 weights are, count as those of the operator behind it.
     Tensors of types that networks have no weights in are left out.
     """
-    graph = _Graph(flatbuffer)
+    model = schema.Model.GetRootAs(flatbuffer)
+    graph = model.Subgraphs(0)
     found: dict[int, Constant] = {}
-    widened: dict[int, int] = {}
-    for kind, operator in graph.operators():
-        inputs = [widened.get(index, index) for index in operator.InputsAsNumpy().tolist()]
-        if kind == "DEQUANTIZE" and graph.data(inputs[0]) is not None:
-            widened[operator.Outputs(0)] = inputs[0]
+    widened: dict[int, Tensor] = {}
+    for operator in operators_of(flatbuffer):
+        inputs = [widened.get(tensor.index, tensor) for tensor in operator.inputs]
+        if operator.name == "DEQUANTIZE" and inputs[0].constant:
+            widened[operator.outputs[0].index] = inputs[0]
             continue
-        for place, index in enumerate(inputs):
-            # -1 stands for an input that is left out.
-            if index >= 0 and index not in found:
-                values = graph.values(index)
-                if values is not None:
-                    name = graph.name(index)
-                    found[index] = Constant(name, kind, place, graph.type_of(index), values)
+        for place, tensor in enumerate(inputs):
+            if tensor.constant and tensor.index not in found and tensor.dtype in _DTYPES:
+                held = graph.Tensors(tensor.index)
+                stored = _data(flatbuffer, model.Buffers(held.Buffer())).view(_DTYPES[tensor.dtype])
+                values = _dequantized(stored.reshape(tensor.shape).astype(np.float64), held.Quantization())
+                name = (held.Name() or b"").decode()
+                found[tensor.index] = Constant(name, operator.name, place, tensor.dtype.lower(), values)
     return list(found.values())
 
 
-class _Graph:
-    """The first subgraph of a model, read through the generated schema."""
-
-    def __init__(self, flatbuffer: bytes) -> None:
-        self._flatbuffer = flatbuffer
-        self._model = schema.Model.GetRootAs(flatbuffer)
-        self._graph = self._model.Subgraphs(0)
-        # The generated enumerations are classes of plain integers.
-        self._kinds: dict[int, str] = {
-            value: name for name, value in vars(schema.BuiltinOperator).items() if name.isupper()
-        }
-        self._types: dict[int, str] = {
-            value: name for name, value in vars(schema.TensorType).items() if name.isupper()
-        }
-
-    def operators(self) -> Iterator[tuple[str, Any]]:
-        for index in range(self._graph.OperatorsLength()):
-            operator = self._graph.Operators(index)
-            code = self._model.OperatorCodes(operator.OpcodeIndex())
-            # Files of old writers have small codes in a field of their own.
-            number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-            custom = code.CustomCode()
-            yield custom.decode() if custom else self._kinds.get(number, str(number)), operator
-
-    def name(self, index: int) -> str:
-        name: bytes | None = self._graph.Tensors(index).Name()
-        return "" if name is None else name.decode()
-
-    def type_of(self, index: int) -> str:
-        number = self._graph.Tensors(index).Type()
-        return self._types.get(number, f"type {number}").lower()
-
-    def data(self, index: int) -> NDArray[np.uint8] | None:
-        """Return the bytes of a constant, None for any other tensor."""
-        if index < 0:
-            return None
-        buffer = self._model.Buffers(self._graph.Tensors(index).Buffer())
-        # Large ones lie behind the tables; offsets 0 and 1 are for those that do not.
-        if buffer.Offset() > 1:
-            return np.frombuffer(self._flatbuffer, np.uint8, buffer.Size(), buffer.Offset())
-        return buffer.DataAsNumpy() if buffer.DataLength() else None
-
-    def values(self, index: int) -> NDArray[np.float64] | None:
-        tensor, data = self._graph.Tensors(index), self.data(index)
-        dtype = _DTYPES.get(tensor.Type())
-        if data is None or dtype is None:
-            return None
-        shape = tensor.ShapeAsNumpy().tolist() if tensor.ShapeLength() else []
-        stored = data.view(dtype).reshape(shape)
-        return _dequantized(stored.astype(np.float64), tensor.Quantization())
+def _data(flatbuffer: bytes, buffer: Any) -> NDArray[np.uint8]:
+    # Large ones lie behind the tables; offsets 0 and 1 are for those that do not.
+    if buffer.Offset() > 1:
+        return np.frombuffer(flatbuffer, np.uint8, buffer.Size(), buffer.Offset())
+    within: NDArray[np.uint8] = buffer.DataAsNumpy()
+    return within
 
 
 def _dequantized(stored: NDArray[np.float64], quantization: Any) -> NDArray[np.float64]:

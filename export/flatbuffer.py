@@ -1,77 +1,139 @@
-"""Looking into a TFLite flatbuffer, and changing the one constant that export has to change."""
+"""Looking into a TFLite flatbuffer: its operations, and which numbers they compute with."""
 
-from typing import Any
+import math
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Literal
 
-import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from numpy.typing import NDArray
 
-from hw.errors import ConfigError
+__all__ = ["Composition", "Operation", "Precision", "composition", "last_weighted", "operations"]
 
-__all__ = ["first_convolution", "shift_outputs"]
+Precision = Literal["float", "float16", "dynamic", "int8"]
+
+WEIGHTED = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"})
+# They compute nothing: they pass from one kind of numbers to another.
+BORDERS = frozenset({"QUANTIZE", "DEQUANTIZE"})
+
+_KINDS: dict[int, str] = {
+    value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")
+}
+_INTEGERS = frozenset({schema.TensorType.INT8, schema.TensorType.UINT8, schema.TensorType.INT16})
 
 
-def first_convolution(flatbuffer: bytes) -> str | None:
-    """Return the name of the tensor that the first convolution of a model gives, or None without one."""
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation of a model.
+
+    Attributes
+    ----------
+    kind : its name, ``CONV_2D``
+    scope : names of the tensors that it gives, each with a semicolon behind it; what a quantization recipe
+        knows it by
+    shape : of the first tensor that it gives
+    weights : shape of its weights; None for an operation without
+    multiply_adds : of convolutions and fully connected layers
+    precision : `dynamic` has int8 weights and measures its input as it runs; `float16` stores its weights so
+        and computes in float
+    inputs : places of the operations whose results it takes
+    """
+
+    kind: str
+    scope: str
+    shape: tuple[int, ...]
+    weights: tuple[int, ...] | None
+    multiply_adds: int
+    precision: Precision
+    inputs: tuple[int, ...]
+
+
+def operations(flatbuffer: bytes) -> tuple[Operation, ...]:
+    """Return the operations of a model, in the order in which they run."""
     model = schema.Model.GetRootAs(flatbuffer)
     graph = model.Subgraphs(0)
+    halves = _stored_as_half(model, graph)
+    found, makers = [], dict[int, int]()
     for index in range(graph.OperatorsLength()):
         operator = graph.Operators(index)
-        if model.OperatorCodes(operator.OpcodeIndex()).BuiltinCode() == schema.BuiltinOperator.CONV_2D:
-            name: bytes = graph.Tensors(operator.Outputs(0)).Name()
-            return name.decode()
-    return None
+        taken = (int(tensor) for tensor in operator.InputsAsNumpy())
+        inputs = tuple(makers[tensor] for tensor in taken if tensor in makers)
+        found.append(_operation(model, graph, operator, halves, inputs))
+        makers |= {int(tensor): index for tensor in operator.OutputsAsNumpy()}
+    return tuple(found)
 
 
-def shift_outputs(flatbuffer: bytes, shift: NDArray[np.float32]) -> bytes:
-    """Add constants to what a model gives, by its last layer's bias.
+def last_weighted(found: tuple[Operation, ...]) -> int | None:
+    """Return the place of the last operation with weights, from which the answers are read; None without."""
+    return max((place for place, each in enumerate(found) if each.weights is not None), default=None)
 
-    Parameters
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """What a file computes with.
+
+    Attributes
     ----------
-    flatbuffer : a model that ends in a fully connected layer with a float bias
-    shift : (outputs,)
-
-    Returns
-    -------
-    bytes
-        The model, changed in those few bytes only.
-
-    Raises
-    ------
-    ConfigError
-        The model ends in something else.
+    counts : number of operations of each precision
+    borders : operations that only pass from one precision to another
+    float_kinds : number of operations in float, by kind, the most frequent first
+    int8_share : of all multiply-adds, 0 to 1, those with int8 weights
     """
-    data = bytearray(flatbuffer)
-    model = schema.Model.GetRootAs(data)
-    graph = model.Subgraphs(0)
-    bias = _last_bias(model, graph)
-    if bias is None or bias.Type() != schema.TensorType.FLOAT32:
-        raise ConfigError(
-            "the model does not end in a fully connected layer with a float bias, by which the mean error of "
-            "int8 is taken out; give the network one, or export with --quantization float32"
-        )
-    # The converter stores equal constants once: one that is used elsewhere too must stay.
-    users = sum(graph.Tensors(i).Buffer() == bias.Buffer() for i in range(graph.TensorsLength()))
-    # A view into `data`: adding to it changes the file.
-    values = model.Buffers(bias.Buffer()).DataAsNumpy().view("<f4")
-    if users != 1 or values.shape != shift.shape:
-        raise ConfigError(
-            f"the last layer's bias, {values.shape} used {users} times, cannot take {shift.shape}, by which "
-            "the mean error of int8 is taken out; export with --quantization float32"
-        )
-    values += shift
-    return bytes(data)
+
+    counts: dict[Precision, int]
+    borders: int
+    float_kinds: dict[str, int]
+    int8_share: float
 
 
-def _last_bias(model: Any, graph: Any) -> Any | None:
+def composition(flatbuffer: bytes) -> Composition:
+    """Count the operations of a file by what they compute with."""
+    found = operations(flatbuffer)
+    inner = [each for each in found if each.kind not in BORDERS]
+    total = sum(each.multiply_adds for each in inner)
+    small = sum(each.multiply_adds for each in inner if each.precision in {"int8", "dynamic"})
+    return Composition(
+        counts=dict(Counter(each.precision for each in inner)),
+        borders=len(found) - len(inner),
+        float_kinds=dict(Counter(each.kind for each in inner if each.precision == "float").most_common()),
+        int8_share=small / total if total else 0.0,
+    )
+
+
+def _operation(model: Any, graph: Any, operator: Any, halves: set[int], inputs: tuple[int, ...]) -> Operation:
+    kind = _kind(model, operator)
+    outputs = [graph.Tensors(int(place)) for place in operator.OutputsAsNumpy()]
+    shape = _shape(outputs[0])
+    weights, multiply_adds = None, 0
+    precision: Precision = "int8" if outputs[0].Type() in _INTEGERS else "float"
+    if kind in WEIGHTED:
+        tensor = graph.Tensors(operator.Inputs(1))
+        weights = _shape(tensor)
+        made = weights[3] if kind == "DEPTHWISE_CONV_2D" else weights[0]
+        multiply_adds = math.prod(shape) * (math.prod(weights) // made)
+        if operator.Inputs(1) in halves:
+            precision = "float16"
+        elif tensor.Type() in _INTEGERS and precision == "float":
+            precision = "dynamic"
+    scope = "".join(f"{tensor.Name().decode()};" for tensor in outputs)
+    return Operation(kind, scope, shape, weights, multiply_adds, precision, inputs)
+
+
+def _stored_as_half(model: Any, graph: Any) -> set[int]:
+    """Tensors that are made of half-precision constants."""
+    found = set()
     for index in range(graph.OperatorsLength()):
         operator = graph.Operators(index)
-        code = model.OperatorCodes(operator.OpcodeIndex()).BuiltinCode()
         if (
-            graph.Outputs(0) in operator.OutputsAsNumpy().tolist()
-            and code == schema.BuiltinOperator.FULLY_CONNECTED
-            and operator.InputsLength() > 2
-            and operator.Inputs(2) >= 0
+            _kind(model, operator) == "DEQUANTIZE"
+            and graph.Tensors(operator.Inputs(0)).Type() == schema.TensorType.FLOAT16
         ):
-            return graph.Tensors(operator.Inputs(2))
-    return None
+            found.add(int(operator.Outputs(0)))
+    return found
+
+
+def _kind(model: Any, operator: Any) -> str:
+    return _KINDS[model.OperatorCodes(operator.OpcodeIndex()).BuiltinCode()]
+
+
+def _shape(tensor: Any) -> tuple[int, ...]:
+    return tuple(int(length) for length in tensor.ShapeAsNumpy()) if tensor.ShapeLength() else ()

@@ -8,13 +8,20 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edge.bundle import FocusCard, Parity, TrainingRecord
+from export.flatbuffer import Composition
 from hw.config import RigConfig
 from hw.simulation.config import SimulationConfig
 
 __all__ = ["model_card", "spread"]
 
 
-def model_card(card: FocusCard, commands: list[str], simulated_rig: RigConfig | None, size_bytes: int) -> str:
+def model_card(
+    card: FocusCard,
+    commands: list[str],
+    simulated_rig: RigConfig | None,
+    size_bytes: int,
+    made_of: Composition | None = None,
+) -> str:
     """Write a model card.
 
     Parameters
@@ -23,6 +30,7 @@ def model_card(card: FocusCard, commands: list[str], simulated_rig: RigConfig | 
     commands : that reproduce it, in order
     simulated_rig : whose specimens it was trained on; None for recorded specimens
     size_bytes : of the bundle
+    made_of : what the file computes with; None leaves that out
 
     Returns
     -------
@@ -32,6 +40,7 @@ def model_card(card: FocusCard, commands: list[str], simulated_rig: RigConfig | 
     return "\n".join(
         [
             *_head(card, simulated_rig, size_bytes),
+            *([] if made_of is None else _arithmetic(made_of)),
             *_data(card, simulated_rig),
             *_quality(card),
             *_limits(card, simulated_rig),
@@ -96,6 +105,28 @@ def _head(card: FocusCard, rig: RigConfig | None, size_bytes: int) -> list[str]:
         f"depth of field {card.optics.dof_um:g} um |",
         f"| made on | {card.created.isoformat()} |",
         f"| SHA-256 of the network | `{card.flatbuffer_sha256}` |",
+        "",
+    ]
+
+
+def _arithmetic(made_of: Composition) -> list[str]:
+    words = {
+        "int8": "wholly in int8",
+        "dynamic": "with int8 weights that measure their input as they run",
+        "float16": "with half-precision weights, computed in float",
+        "float": "in float",
+    }
+    counts = [
+        f"{made_of.counts[precision]} {words[precision]}"
+        for precision in words
+        if precision in made_of.counts
+    ]
+    left = ", ".join(f"{count} {kind}" for kind, count in made_of.float_kinds.items())
+    return [
+        f"Of its operations, {', '.join(counts)}"
+        + (f" ({left})" if left else "")
+        + f"; {made_of.int8_share:.0%} of all multiply-adds have int8 weights. "
+        f"{made_of.borders} more pass from one kind of numbers to another.",
         "",
     ]
 

@@ -131,11 +131,14 @@ def commands(
             taken = "--from PARENT" if usual else f"{taken} --from PARENT"
             taken += f" --freeze {recipe.freeze}" if recipe.freeze else ""
     mirrors = "" if card.mirrors == 1 else f" --mirrors {card.mirrors}"
+    # Only a network that normalises takes uint8: other files have float borders.
+    pixels = " --pixels" if card.input_dtype == "uint8" else ""
     limit = "" if recipe.max_minutes is None else f" --max-minutes {recipe.max_minutes:g}"
     return [
         *lines,
         f"wormfocus train {taken} --seed {recipe.seed}{limit} {' '.join(learnt)} --out RUN",
-        f"wormfocus export RUN {' '.join(given)} --quantization {card.quantization}{mirrors} --out {bundle}",
+        f"wormfocus export RUN {' '.join(given)} --quantization {card.quantization}{mirrors}{pixels} "
+        f"--out {bundle}",
     ]
 
 

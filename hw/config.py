@@ -113,6 +113,11 @@ class TrackingConfig(Section):
     worm_width_um: Positive = 80.0
     max_speed_um_s: Positive = 1000.0
     lost_after_s: Positive = Field(1.0, description="Time without a sighting until the worm counts as lost.")
+    look_every_s: NonNegative = Field(
+        0.2,
+        description="Time between two looks for a worm that is followed with none near, s; in between it is "
+        "carried on with its velocity; 0: every frame.",
+    )
 
 
 class ControlConfig(Section):

@@ -165,7 +165,7 @@ def show_figures(figures: "RunFigures", rig: "Rig", wall_s: float) -> None:
         ("lens at the end", f"{figures.final_steps:.1f} steps = {figures.final_steps * um_per_step:.4g} um"),
     ]
     for stage, times in figures.stage_ms.items():
-        rows.append((f"{stage}, median / 99 %", f"{times['median']:.2f} / {times['p99']:.2f} ms"))
+        rows.append((f"{stage}, mean / 99 %", f"{times['mean']:.2f} / {times['p99']:.2f} ms"))
     rows.append(("run", f"{figures.seconds:.1f} s, {figures.frames} frames, in {wall_s:.1f} s"))
     for name, value in rows:
         table.add_row(name, value)

@@ -15,6 +15,7 @@ class Quantization(StrEnum):
 
     STATIC = "static-int8"
     DYNAMIC = "dynamic-int8"
+    HALF = "float16"
     NONE = "float32"
 
 
@@ -29,7 +30,8 @@ def export(
         ),
     ] = None,
     quantization: Annotated[
-        Quantization, typer.Option(help="What becomes int8: all, weights only, or nothing.")
+        Quantization,
+        typer.Option(help="What becomes int8: all, weights only, or nothing; float16 halves the weights."),
     ] = Quantization.STATIC,
     mirrors: Annotated[
         int,
@@ -39,6 +41,13 @@ def export(
             help="Mirror images of a window to average over, 1, 2 or 4: more err less and take longer.",
         ),
     ] = 1,
+    pixels: Annotated[
+        bool,
+        typer.Option(
+            "--pixels",
+            help="The file takes uint8 pixels and normalises them itself, for programs other than this one.",
+        ),
+    ] = False,
     allow_loss: Annotated[
         bool,
         typer.Option(
@@ -66,6 +75,7 @@ def export(
         stacks or [],
         quantization.value,
         mirrors=mirrors,
+        pixels=pixels,
         allow_loss=allow_loss,
         cache=cache,
     )

@@ -70,9 +70,10 @@ class Network:
         self._flips = FLIPS[:mirrors]
         self._input, self._output = sources[0]["index"], sinks[0]["index"]
         self._output_quantization = sinks[0]["quantization"]
-        # One table does it all: from uint8 straight to what the input tensor holds.
-        self._table = _input_table(normalisation, sources[0])
-        self._buffer = np.zeros((1, spec.height_px, spec.width_px, spec.channels), self._table.dtype)
+        # One table does it all: from uint8 straight to what the input tensor holds. A network that takes
+        # plain pixels needs none.
+        self._table = None if _takes_pixels(sources[0]) else _input_table(normalisation, sources[0])
+        self._buffer = np.zeros((1, spec.height_px, spec.width_px, spec.channels), sources[0]["dtype"])
         # The first run allocates and packs; it must not be a frame's.
         self._interpreter.set_tensor(self._input, self._buffer)
         self._interpreter.invoke()
@@ -88,7 +89,10 @@ class Network:
         return mean
 
     def _ask(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        cv2.LUT(image, self._table, dst=self._buffer[0])
+        if self._table is None:
+            self._buffer[0] = image
+        else:
+            cv2.LUT(image, self._table, dst=self._buffer[0])
         self._interpreter.set_tensor(self._input, self._buffer)
         self._interpreter.invoke()
         values: NDArray[Any] = self._interpreter.get_tensor(self._output)[0]
@@ -129,6 +133,11 @@ def _check_borders(
         raise BundleError(
             f"{name}: the network gives {answers}, not one row of numbers; export the bundle again"
         )
+
+
+def _takes_pixels(tensor: dict[str, Any]) -> bool:
+    """Whether the normalisation is within the network: its uint8 input stands for no other numbers."""
+    return bool(np.dtype(tensor["dtype"]) == np.uint8 and tensor["quantization"][0] == 0)
 
 
 def _input_table(normalisation: Normalisation, tensor: dict[str, Any]) -> NDArray[Any]:

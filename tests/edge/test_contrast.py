@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from calibration.measure import luminance, vollath_f5
 from edge.contrast import HillClimb, sharpness
 from edge.loop import focus_once, run_autofocus
 from edge.scan import Scan, scan_positions
@@ -209,3 +210,15 @@ def test_a_worm_lost_on_the_way_ends_at_a_good_place(make_scene, full_scan):
     assert not lost[-1].axis.moving
     assert steps[-1].look.decision.state == "locked"
     assert scene.axis.position_steps == pytest.approx(0, abs=10)
+
+
+@pytest.mark.parametrize("shape", [(384, 384, 3), (61, 97, 3), (50, 40)])
+def test_sharpness_is_vollath_f5_without_the_mean(shape: tuple[int, ...]) -> None:
+    random = np.random.default_rng(5)
+    coarse = random.normal(140, 30, (shape[0] // 4 + 1, shape[1] // 4 + 1, *shape[2:]))
+    window = np.clip(
+        np.kron(coarse, np.ones((4, 4) + (1,) * (len(shape) - 2)))[: shape[0], : shape[1]], 0, 255
+    )
+    window = window.astype(np.uint8)
+    grey = luminance(window)
+    assert sharpness(window) == pytest.approx(vollath_f5(grey - grey.mean()), rel=1e-5)

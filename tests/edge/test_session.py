@@ -65,6 +65,7 @@ def test_figures_and_picture(recorded):
     assert json.loads((folder / "figures.json").read_text()) == figures.as_dict()
     assert (folder / "summary.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     history = read_history(folder, scene.rig.config)
+    assert figures.stage_ms["log"]["mean"] > 0
     assert history.lens_um[0] == 1250
     assert abs(history.lens_um[-1] - history.truth_um[-1]) < 110
 

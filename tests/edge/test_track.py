@@ -76,6 +76,13 @@ def draw(
 
 @pytest.fixture
 def tracker() -> WormTracker:
+    """It looks at every frame."""
+    return WormTracker(TrackingConfig(look_every_s=0), UM_PER_PX, PERIOD_S)
+
+
+@pytest.fixture
+def sparing() -> WormTracker:
+    """It looks now and then, as rigs have it."""
     return WormTracker(TrackingConfig(), UM_PER_PX, PERIOD_S)
 
 
@@ -262,3 +269,45 @@ def test_two_that_never_part_are_no_pair_for_ever(tracker: WormTracker) -> None:
     image = draw([worm, other], seed=70)
     tracker.track(image, frames_passed=round(31 / PERIOD_S))
     assert tracker.track(image).reason != "touches another worm"
+
+
+def test_worm_that_crawls_over_another_is_not_mixed_up_with_it(tracker: WormTracker) -> None:
+    other = DrawnWorm(620, 400, heading=1.5)
+    worms = [DrawnWorm(300 + 8.0 * frame, 400, heading=0.1, phase=-0.25 * frame) for frame in range(72)]
+    crossed, errors = 0, []
+    for frame, worm in enumerate(worms):
+        # The other lies still; it appears once the first was seen.
+        sighting = tracker.track(draw([worm, other] if frame else [worm], seed=frame))
+        crossed += sighting.reason == "touches another worm"
+        errors.append(error_um(sighting, worm))
+    assert crossed > 20
+    assert max(errors[-6:]) < 60
+
+
+def test_looks_now_and_then_while_nothing_is_near(sparing: WormTracker) -> None:
+    reasons = []
+    for frame in range(24):
+        worm = crawl(frame)
+        sighting = sparing.track(draw([worm], seed=frame))
+        reasons.append(sighting.reason)
+        assert sighting.state == "tracked"
+        assert error_um(sighting, worm) < 60
+    looked = [reason != "carried on with its velocity" for reason in reasons]
+    assert looked == [frame % round(TrackingConfig().look_every_s / PERIOD_S) == 0 for frame in range(24)]
+
+
+def test_looks_at_every_frame_with_another_near(sparing: WormTracker) -> None:
+    other = DrawnWorm(620, 400, heading=1.5)
+    reasons = [
+        sparing.track(draw([crawl(frame), other] if frame else [crawl(0)], seed=frame)).reason
+        for frame in range(12)
+    ]
+    assert "carried on with its velocity" not in reasons[4:]
+
+
+def test_a_worm_that_vanishes_is_missed_at_the_next_look(sparing: WormTracker) -> None:
+    for frame in range(9):
+        sparing.track(draw([crawl(frame)], seed=frame))
+    states = [sparing.track(draw([], seed=frame)).state for frame in range(9, 30)]
+    assert "searching" in states[:4]
+    assert states[-1] == "lost"

@@ -1,7 +1,6 @@
 """From a run's folder to a bundle, through the command."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,6 @@ from export import parity
 from export.data import calibration_rows
 from export.origin import round_up
 from hw.config import load_rig
-from hw.errors import ConfigError
 from training.metrics import sigma_figures
 from training.run import load_run
 from wormfocus.command import main
@@ -140,16 +138,6 @@ def test_stacks_without_new_specimens_are_refused(
     assert "none of 2 specimens is new, to test on" in capsys.readouterr().err
 
 
-def test_levels_are_not_for_static_int8(small_run: Path, tmp_path: Path) -> None:
-    from export.build import export_run
-
-    run = load_run(small_run)
-    recipe = run.recipe.model_copy(update={"levels": "z_score"})
-    levelled = replace(run, record=run.record.model_copy(update={"recipe": recipe}))
-    with pytest.raises(ConfigError, match="'z_score' are not for static-int8"):
-        export_run(levelled, tmp_path / "x.tflite", [], "static-int8")
-
-
 def test_a_name_that_is_no_bundles_is_refused(small_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["export", str(small_run), "--out", "worm.onnx"]) == 2
     assert "a bundle's name ends in .tflite" in capsys.readouterr().err
@@ -171,3 +159,38 @@ def test_calibration_covers_specimens_and_offsets() -> None:
 )
 def test_ranges_are_rounded_up(value: float, rounded: float) -> None:
     assert round_up(value) == pytest.approx(rounded, rel=1e-12)
+
+
+def test_the_card_and_the_figures_tell_what_is_in_float(exported: Path) -> None:
+    figures = json.loads((exported / "figures.json").read_text())
+    made_of = figures["composition"]
+    # The first convolution, and the last layer.
+    assert made_of["float_kinds"]["CONV_2D"] == made_of["float_kinds"]["FULLY_CONNECTED"] == 1
+    assert made_of["counts"]["int8"] + made_of["counts"].get("dynamic", 0) > 0
+    assert f"{made_of['counts']['float']} in float (" in (exported / "small.md").read_text()
+    assert figures["sensitivity"]["loss"] <= figures["sensitivity"]["loss_with_nothing_spared"]
+
+
+def test_sensitivity_ranks_blocks(
+    small_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "sensitivity.json"
+    assert main(["sensitivity", str(small_run), "--json", str(out)]) == 0
+    figures = json.loads(out.read_text())
+    # Of the two convolutions, the first is never quantized.
+    (row,) = figures["ranking"]
+    assert row["rms_um"] > 0
+    assert f"{row['rms_um']:.2f} um" in capsys.readouterr().out
+    assert main(["sensitivity", str(small_run), "--quantization", "float16"]) == 2
+    assert "float16 has no int8" in capsys.readouterr().err
+
+
+def test_a_bundle_may_take_pixels(exported: Path, small_run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "pixels.tflite"
+    assert main(["export", str(small_run), "--out", str(out), "--pixels", "--allow-loss"]) == 0
+    bundle = load_bundle(out)
+    assert bundle.card.input_dtype == "uint8"
+    assert "--quantization static-int8 --pixels --out" in out.with_suffix(".md").read_text()
+    usual, taking = Predictor(load_bundle(exported / "small.tflite")), Predictor(bundle)
+    for image in read_stack(small_run / "stacks" / "worm_tracker_sim-5.ome.tif").images[:4]:
+        assert taking.predict(image).offset_um == pytest.approx(usual.predict(image).offset_um, abs=15)

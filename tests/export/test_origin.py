@@ -26,7 +26,7 @@ def run(small_run: Path) -> Run:
 
 def lines(run: Run, *sources: Source, mirrors: int = 1) -> list[str]:
     # Of a card, only these two are read.
-    card = FocusCard.model_construct(quantization="static-int8", mirrors=mirrors)
+    card = FocusCard.model_construct(quantization="static-int8", mirrors=mirrors, input_dtype="float32")
     return commands(run, sources, load_rig("worm_tracker_sim"), card, "b.tflite")
 
 

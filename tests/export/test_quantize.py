@@ -13,9 +13,11 @@ pytest.importorskip("ai_edge_quantizer", reason="needs the export extra")
 from edge.bundle import Network, OutputSpec
 from export import quantize as quantize_module
 from export.convert import convert
+from export.correction import shift_bias
 from export.data import network_inputs
+from export.flatbuffer import composition, operations
 from export.parity import file_predictions, float_predictions
-from export.quantize import quantize
+from export.quantize import Quantizer, plan, quantize
 from training.run import Run, load_run
 
 Samples = Callable[[int, int], tuple[np.ndarray, np.ndarray]]
@@ -107,10 +109,8 @@ def test_the_mean_error_is_taken_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     plain = quantize_module._quantized
-    shift = np.array([0.3, -0.2], np.float32)
-    monkeypatch.setattr(
-        quantize_module, "_quantized", lambda *given: quantize_module.shift_outputs(plain(*given), shift)
-    )
+    shift = np.array([0.3, -0.2])
+    monkeypatch.setattr(quantize_module, "_quantized", lambda *given: shift_bias(plain(*given), shift))
     images, _ = samples(48, 7)
     error = outputs(run, quantize(flatbuffer, "dynamic-int8", calibration), images) - outputs(
         run, flatbuffer, images
@@ -118,7 +118,45 @@ def test_the_mean_error_is_taken_out(
     assert error.mean(axis=0) == pytest.approx([0, 0], abs=1e-4)
 
 
+def test_float16_halves_the_weights(run: Run, flatbuffer: bytes, samples: Samples) -> None:
+    halved = quantize(flatbuffer, "float16", [])
+    made_of = composition(halved)
+    assert made_of.counts["float16"] == 3
+    images, _ = samples(10, 9)
+    expected, found = outputs(run, flatbuffer, images), outputs(run, halved, images)
+    assert not np.array_equal(found, expected)
+    assert np.abs(found - expected).max() < 2e-3 * np.abs(expected).max()
+
+
+def test_what_suffers_is_spared(flatbuffer: bytes, calibration: list[np.ndarray]) -> None:
+    first, second, head = (each for each in operations(flatbuffer) if each.weights is not None)
+    assert plan(flatbuffer, "static-int8")[second.scope] == "int8"
+    assert not {first.scope, head.scope} & set(plan(flatbuffer, "static-int8"))
+    quantizer = Quantizer(flatbuffer, calibration)
+    spared = composition(quantizer.file("static-int8", spared={second.scope}))
+    assert (spared.counts.get("int8", 0), spared.counts["dynamic"]) == (0, 1)
+    assert quantizer.file("static-int8", left_float={second.scope}) == flatbuffer
+    assert quantizer.file("dynamic-int8", left_float={second.scope}) == flatbuffer
+    assert quantizer.file("static-int8", only=set()) == flatbuffer
+
+
 @pytest.mark.parametrize("method", ["static-int8", "dynamic-int8"])
 def test_int8_needs_calibration_images(method: Any, flatbuffer: bytes) -> None:
     with pytest.raises(ValueError, match=f"{method} needs calibration images"):
         quantize(flatbuffer, method, [])
+
+
+@pytest.mark.parametrize("method", ["float32", "static-int8"])
+def test_a_file_that_takes_pixels_gives_the_same(
+    method: Any, run: Run, flatbuffer: bytes, calibration: list[np.ndarray], samples: Samples
+) -> None:
+    pixels = convert(run.network, run.input, pixels=run.record.normalisation)
+    plain = list(samples(48, 7)[0][:, None])
+    file = Network(quantize(pixels, method, plain), run.input, run.record.normalisation, "test")
+    assert file.input_dtype == "uint8"
+    images, _ = samples(20, 8)
+    expected = outputs(run, quantize(flatbuffer, method, calibration), images)
+    found = np.stack([file.run(image) for image in images])
+    # At the edges, too: zeros are added to what is normalised. Int8 rounds the last bits of float anew.
+    tolerance = 1e-5 if method == "float32" else 0.02
+    assert np.abs(found - expected).max() < tolerance * np.abs(expected).max()

@@ -23,6 +23,7 @@ COMMANDS = [
     "jog",
     "label",
     "run",
+    "sensitivity",
     "sign",
     "simulate",
     "stack",

@@ -1,13 +1,13 @@
 """What a network costs: its multiply-adds and its parameters."""
 
 import copy
-import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from edge.bench.operators import operators_of
 
 __all__ = ["Cost", "cost_of", "cost_of_file"]
 
@@ -55,27 +55,7 @@ def cost_of_file(flatbuffer: bytes) -> Cost:
         By its convolutions, fully connected layers and matrix products. Its parameters are the numbers in
         their constants; norms are folded into those.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.Model.GetRootAs(flatbuffer)
-    graph = model.Subgraphs(0)
-    kinds = schema.BuiltinOperator
-    multiply_adds, constants = 0, set()
-    for index in range(graph.OperatorsLength()):
-        operator = graph.Operators(index)
-        code = model.OperatorCodes(operator.OpcodeIndex()).BuiltinCode()
-        made = math.prod(_shape(graph, operator.Outputs(0)))
-        if code in {kinds.CONV_2D, kinds.FULLY_CONNECTED, kinds.DEPTHWISE_CONV_2D}:
-            weights = _shape(graph, operator.Inputs(1))
-            # (outputs, ...) of the former two, (1, rows, columns, outputs) of the latter.
-            outputs = weights[3] if code == kinds.DEPTHWISE_CONV_2D else weights[0]
-            multiply_adds += made * (math.prod(weights) // outputs)
-            constants |= {operator.Inputs(place) for place in range(1, operator.InputsLength())}
-        elif code == kinds.BATCH_MATMUL:
-            multiply_adds += made * _shape(graph, operator.Inputs(0))[-1]
-    parameters = sum(math.prod(_shape(graph, tensor)) for tensor in constants if tensor >= 0)
-    return Cost(int(multiply_adds), int(parameters))
-
-
-def _shape(graph: Any, tensor: int) -> list[int]:
-    return [int(length) for length in graph.Tensors(tensor).ShapeAsNumpy()]
+    operators = [o for o in operators_of(flatbuffer) if o.kind != "elementwise"]
+    # The first input is the image's; what is behind it are weights and biases.
+    constants = {t.index: t.elements for o in operators for t in o.inputs[1:] if t.constant}
+    return Cost(sum(o.multiply_adds for o in operators), sum(constants.values()))
