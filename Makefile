@@ -42,9 +42,9 @@ $(VENV)/base.stamp: pyproject.toml $(PINS)
 	@touch $@
 
 $(VENV)/full.stamp: $(VENV)/base.stamp
-	@echo "adding training, sweeps, export and development tools to $(VENV): about 2.7 GB, once"
+	@echo "adding training, sweeps, export, signing and development tools to $(VENV): about 2.7 GB, once"
 	@$(PIP) -c $(PINS) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch torchvision
-	@$(PIP) -c $(PINS) -e '.[train,sweep,export,bench,dev]'
+	@$(PIP) -c $(PINS) -e '.[train,sweep,export,bench,sign,dev]'
 	@touch $@
 
 # --- use -----------------------------------------------------------------------------------------------

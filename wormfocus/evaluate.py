@@ -49,12 +49,13 @@ def evaluate(
     from rich.progress import track
 
     from edge.bundle import load_bundle
-    from hw.errors import ConfigError, StackError
+    from hw.errors import ConfigError
     from training.assessment import Assessment, Circumstances, circumstances_in_json
     from training.candidate import candidate_of_bundle, candidate_of_run, common_scale
     from training.evaluate import figures_of, judge_stacks
     from training.labelled import collect, fingerprint
     from training.metrics import in_words
+    from training.remeasure import check_unseen
     from training.report import write_report
     from training.run import load_run
 
@@ -70,11 +71,8 @@ def evaluate(
     data = fingerprint(labelled)
     if split is None:
         split = Part.test if trained and data == trained.fingerprint else Part.all
-    if loaded and not trained and not seen and data in loaded.card.training.fingerprints:
-        raise StackError(
-            f"bundle '{loaded.card.name}' was trained on these stacks, so figures would flatter; give other "
-            "stacks, its run with '--run RUN --split test', or allow it with '--seen'"
-        )
+    if loaded and not trained and not seen:
+        check_unseen(loaded, data, ", its run with '--run RUN --split test', or allow it with '--seen'")
     if loaded:
         candidate = candidate_of_bundle(loaded, trained)
     else:

@@ -79,4 +79,9 @@ def _rows(bundle: "Bundle") -> list[tuple[str, str]]:
         *(("accepted", loss) for loss in parity.accepted_losses),
         ("made", f"{card.created.isoformat()}, " + ", ".join(f"{k} {v}" for k, v in card.versions.items())),
         ("sha256", card.flatbuffer_sha256),
+        *(
+            ()
+            if bundle.signature is None
+            else [("signed", f"by key {bundle.signature.key_id}, not checked here")]
+        ),
     ]

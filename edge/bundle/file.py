@@ -1,35 +1,33 @@
-"""The bundle file: a TFLite flatbuffer with a zip holding `focus.json` behind it.
-
-This is the convention of TFLite metadata for associated files, so that ``unzip -p NAME.tflite focus.json``
-reads the card of any bundle and every TFLite tool reads the network. See
-https://www.tensorflow.org/lite/models/convert/metadata, "Pack metadata and associated files into the model".
-"""
+"""Bundles by path or name: written with their card, read and found whole or refused."""
 
 import difflib
 import hashlib
-import io
 import json
-import struct
-import zipfile
-import zlib
+import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
 from edge.bundle.card import SCHEMA_VERSION, FocusCard
+from edge.bundle.layout import CARD_MEMBER, Parts, read_parts, write_parts
+from edge.bundle.migration import migrated
+from edge.bundle.signature import PublicKey, Signature, Trust, read_signature, trust_in
 from hw.errors import BundleError
-from hw.whole_file import write_whole
 
-__all__ = ["CARD_MEMBER", "Bundle", "load_bundle", "shipped_bundles", "write_bundle"]
-
-CARD_MEMBER = "focus.json"
-_FLATBUFFER_IDENTIFIER = b"TFL3"
-_CARD_LIMIT_BYTES = 1_000_000
-# What zipfile raises on damaged input, depending on where the damage sits.
-_ZIP_ERRORS = (zipfile.BadZipFile, EOFError, KeyError, NotImplementedError, OSError, RuntimeError)
-_ZIP_VALUE_ERRORS = (ValueError, OverflowError, struct.error, zlib.error)
+__all__ = [
+    "Bundle",
+    "bundle_of",
+    "check_trusted",
+    "find_bundle",
+    "load_bundle",
+    "read_card",
+    "shipped_bundles",
+    "write_bundle",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +39,13 @@ class Bundle:
     card : what is known about the network
     flatbuffer : the TFLite model alone, ready for an interpreter
     path : the file it came from
+    signature : that it carries, whether good or not; None where it is not signed
     """
 
     card: FocusCard
     flatbuffer: bytes
     path: Path
+    signature: Signature | None = None
 
 
 def shipped_bundles() -> list[str]:
@@ -76,45 +76,82 @@ def write_bundle(path: Path, flatbuffer: bytes, card: FocusCard) -> None:
             f"{path}: the card is for flatbuffer {card.flatbuffer_sha256[:12]}, not {digest[:12]}; "
             "make the card from the file that is written"
         )
-    try:
-        write_whole(path, _assemble(flatbuffer, card.model_dump_json(indent=2).encode()))
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be written ({error.strerror}); check the folder") from error
+    write_parts(path, Parts(flatbuffer, card.model_dump_json(indent=2).encode()))
 
 
-def load_bundle(bundle: str | Path) -> Bundle:
+def load_bundle(bundle: str | Path, trusted: Collection[PublicKey] | None = None) -> Bundle:
     """Read a bundle and check that it is whole.
 
     Parameters
     ----------
     bundle : path of a file, or the name of a shipped bundle such as ``default``
+    trusted : keys, by one of which it must be signed; None where that is not asked for, and a signature that
+        it has is not checked
 
     Raises
     ------
     BundleError
-        No such bundle; truncated, altered, or without a card; made by a newer version.
+        No such bundle; truncated, altered, or without a card; made by a newer version; not signed by a
+        trusted key.
     """
-    path = _find(bundle)
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-    flatbuffer, card_bytes = _take_apart(path, data)
-    # The file must be, byte for byte, what write_bundle makes of its two parts: this also catches damage
-    # that a zip reader overlooks, such as bytes behind the end or in the archive's own tables.
-    if _assemble(flatbuffer, card_bytes) != data:
-        raise BundleError(f"{path}: altered after it was written (archive around the card); copy it again")
-    card = _read_card(path, card_bytes)
-    digest = hashlib.sha256(flatbuffer).hexdigest()
+    path = find_bundle(bundle)
+    parts = read_parts(path)
+    found = bundle_of(path, parts, read_card(path, parts.card))
+    if trusted is not None:
+        check_trusted(path, trust_in(parts, found.signature, trusted), found.signature)
+    return found
+
+
+def bundle_of(path: Path, parts: Parts, card: FocusCard) -> Bundle:
+    """Put a bundle together from what its file holds.
+
+    Raises
+    ------
+    BundleError
+        The card belongs to another network, or the signature is none.
+    """
+    digest = hashlib.sha256(parts.flatbuffer).hexdigest()
     if digest != card.flatbuffer_sha256:
         raise BundleError(
             f"{path}: altered: the network's SHA-256 is {digest[:12]}, its card says "
             f"{card.flatbuffer_sha256[:12]}; copy or export it again"
         )
-    return Bundle(card, flatbuffer, path)
+    return Bundle(card, parts.flatbuffer, path, read_signature(path, parts))
 
 
-def _find(bundle: str | Path) -> Path:
+def check_trusted(path: Path, trust: Trust, signature: Signature | None) -> None:
+    """Refuse a bundle whose signature is not good.
+
+    Raises
+    ------
+    BundleError
+        It is not signed, or by a key that is not trusted, or was altered since.
+    """
+    if signature is None:
+        raise BundleError(f"{path}: not signed, and a signature is asked for; get a signed copy")
+    if trust is Trust.wrong:
+        raise BundleError(
+            f"{path}: altered after it was signed, or its signature was; get it again from who signed it"
+        )
+    if trust is not Trust.good:
+        raise BundleError(
+            f"{path}: signed by key {signature.key_id[:16]}, which is none of those trusted; give that key "
+            "if you trust it, or get a copy signed by another"
+        )
+
+
+def find_bundle(bundle: str | Path) -> Path:
+    """Return the file of a bundle, whether it exists or not.
+
+    Parameters
+    ----------
+    bundle : path of a file, or the name of a shipped bundle
+
+    Raises
+    ------
+    BundleError
+        It is neither.
+    """
     path = Path(bundle)
     if path.suffix == ".tflite" or path.is_file():
         return path
@@ -127,57 +164,58 @@ def _find(bundle: str | Path) -> Path:
     return Path(str(resources.files("edge") / "bundles" / f"{bundle}.tflite"))
 
 
-def _assemble(flatbuffer: bytes, card: bytes) -> bytes:
-    """Lay out a bundle; the same parts give the same bytes on every system."""
-    member = zipfile.ZipInfo(CARD_MEMBER)
-    member.create_system = 3
-    member.external_attr = 0o644 << 16
-    buffer = io.BytesIO(flatbuffer)
-    # Mode "a" on bytes that are no zip appends one, with offsets counted from the start of the file.
-    with zipfile.ZipFile(buffer, "a", zipfile.ZIP_STORED) as archive:
-        archive.writestr(member, card)
-    return buffer.getvalue()
+def read_card(path: Path, text: bytes) -> FocusCard:
+    """Read a card of this or an earlier schema version.
 
+    Parameters
+    ----------
+    path : of the bundle, for errors
+    text : `focus.json`
 
-def _take_apart(path: Path, data: bytes) -> tuple[bytes, bytes]:
-    """Split a file into flatbuffer and card."""
-    if data[4:8] != _FLATBUFFER_IDENTIFIER:
-        raise BundleError(f"{path}: no TFLite file (its first bytes say otherwise); check the path")
+    Raises
+    ------
+    BundleError
+        It is no card, or one of a newer version.
+    """
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            names = archive.namelist()
-            if CARD_MEMBER not in names:
-                raise BundleError(f"{path}: holds no {CARD_MEMBER}; make a bundle with 'wormfocus export'")
-            member = archive.getinfo(CARD_MEMBER)
-            if member.compress_type != zipfile.ZIP_STORED or member.file_size > _CARD_LIMIT_BYTES:
-                raise BundleError(f"{path}: altered (archive around the card); copy or export it again")
-            return data[: member.header_offset], archive.read(member)
-    except BundleError:
-        raise
-    except (*_ZIP_ERRORS, *_ZIP_VALUE_ERRORS) as error:
-        reason = str(error) or type(error).__name__
+        raw: Any = json.loads(text, parse_constant=_finite, parse_float=_finite)
+    # A RecursionError is for thousands of nested brackets.
+    except (ValueError, RecursionError) as error:
         raise BundleError(
-            f"{path}: truncated, damaged, or a plain .tflite without {CARD_MEMBER} ({reason}); "
-            "copy it again or make a bundle with 'wormfocus export'"
+            f"{path}: {CARD_MEMBER} is no JSON ({_one_line(str(error))}); export the bundle again"
         ) from error
-
-
-def _read_card(path: Path, text: bytes) -> FocusCard:
-    try:
-        raw = json.loads(text)
-    except ValueError as error:
-        raise BundleError(f"{path}: {CARD_MEMBER} is no JSON ({error}); export the bundle again") from error
     version = raw.get("schema_version") if isinstance(raw, dict) else None
-    if isinstance(version, int) and version > SCHEMA_VERSION:
+    if not isinstance(version, int) or isinstance(version, bool):
         raise BundleError(
-            f"{path}: its card has schema version {version}, this wormfocus reads up to {SCHEMA_VERSION}; "
-            "upgrade wormfocus"
+            f"{path}: {CARD_MEMBER} is no card: it has no schema_version; export the bundle again"
+        )
+    if version > SCHEMA_VERSION:
+        raise BundleError(
+            f"{path}: its card has schema version {_one_line(str(version))}, this wormfocus reads up to "
+            f"{SCHEMA_VERSION}; upgrade wormfocus"
         )
     try:
+        if version < SCHEMA_VERSION:
+            text = json.dumps(migrated(raw, version, SCHEMA_VERSION)).encode()
         return FocusCard.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"]) or CARD_MEMBER
         raise BundleError(
-            f"{path}: {CARD_MEMBER}: '{key}': {first['msg']}; export the bundle again"
+            f"{path}: {CARD_MEMBER}: '{_one_line(key)}': {_one_line(first['msg'])}; export the bundle again"
         ) from error
+    except BundleError as error:
+        raise BundleError(f"{path}: {error}") from error
+
+
+def _finite(text: str) -> float:
+    """Refuse NaN, Infinity and 1e999, which Python's reader lets pass."""
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return number
+
+
+def _one_line(text: str) -> str:
+    """Bound what a file's content brings into a message."""
+    return " ".join(text.split())[:200]

@@ -30,6 +30,7 @@ from edge.bundle import (
     write_bundle,
 )
 from edge.bundle import file as bundle_file
+from edge.bundle.layout import Parts, read_parts, write_parts
 from hw.config import RigConfig, load_rig
 from hw.errors import BundleError
 
@@ -154,7 +155,7 @@ def test_bytes_behind_the_end_are_refused(written: Path, extra: bytes) -> None:
 def test_an_exchanged_network_is_refused(written: Path) -> None:
     other = (NETWORKS / "tint_int8.tflite").read_bytes()
     card = load_bundle(written).card.model_dump_json(indent=2).encode()
-    written.write_bytes(bundle_file._assemble(other, card))
+    write_parts(written, Parts(other, card))
     with pytest.raises(BundleError, match="altered: the network's SHA-256"):
         load_bundle(written)
 
@@ -197,15 +198,26 @@ def test_a_zip_without_a_card_is_refused(tmp_path: Path) -> None:
 def test_a_wrong_card_is_refused_by_key(written: Path, change: dict[str, Any], reason: str) -> None:
     bundle = load_bundle(written)
     card = bundle.card.model_dump(mode="json") | change
-    written.write_bytes(bundle_file._assemble(bundle.flatbuffer, json.dumps(card).encode()))
+    write_parts(written, Parts(bundle.flatbuffer, json.dumps(card).encode()))
     with pytest.raises(BundleError, match=reason):
+        load_bundle(written)
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"-Infinity", b"1e999"])
+def test_numbers_that_json_does_not_know_are_refused(written: Path, number: bytes) -> None:
+    parts = read_parts(written)
+    assert b'"mae_um": 2.0' in parts.card
+    write_parts(
+        written, Parts(parts.flatbuffer, parts.card.replace(b'"mae_um": 2.0', b'"mae_um": ' + number))
+    )
+    with pytest.raises(BundleError, match=r"focus\.json is no JSON \(.* is no finite number\)"):
         load_bundle(written)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff"])
 def test_a_card_that_is_no_card_is_refused(written: Path, text: bytes) -> None:
     flatbuffer = load_bundle(written).flatbuffer
-    written.write_bytes(bundle_file._assemble(flatbuffer, text))
+    write_parts(written, Parts(flatbuffer, text))
     with pytest.raises(BundleError, match=r"focus\.json"):
         load_bundle(written)
 

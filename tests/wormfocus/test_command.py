@@ -14,6 +14,7 @@ from wormfocus.command import main
 COMMANDS = [
     "dataset",
     "demo",
+    "diff",
     "doctor",
     "evaluate",
     "export",
@@ -23,9 +24,11 @@ COMMANDS = [
     "label",
     "run",
     "sensitivity",
+    "sign",
     "simulate",
     "stack",
     "train",
+    "verify",
 ]
 
 
