@@ -125,15 +125,15 @@ class Subject:
         """Whether it was ever seen."""
         return self._centre is not None
 
-    def find(self, frame: Frame) -> None:
-        """Update where the subject is."""
+    def find(self, frame: Frame, *, closely: bool = False) -> None:
+        """Update where the subject is; `closely` where windows of several frames are to be compared."""
         if self._tracker is None:
             return
         passed = 1 if self._last_index is None else max(1, frame.index - self._last_index)
         self._last_index = frame.index
         # Where the camera has made a smaller picture already, nobody need make one again.
         image = frame.pixels if frame.preview is None else frame.preview
-        sighting = self._tracker.track(image, passed, frame.pixels.shape[1] / image.shape[1])
+        sighting = self._tracker.track(image, passed, frame.pixels.shape[1] / image.shape[1], closely=closely)
         self.seen = sighting.state == "tracked"
         self.note = "" if self.seen else f"worm {sighting.state}: {sighting.reason}"
         if sighting.centre_px is not None:
@@ -180,7 +180,7 @@ class NetworkFocuser:
     def look(self, frame: Frame, axis: AxisReading, now: float) -> Look:
         """Look at one frame and decide; `axis` is the axis at `now`."""
         stages, controller = StageTimes(), self.controller
-        stages.track = _timed(lambda: self._subject.find(frame))
+        stages.track = _timed(lambda: self._subject.find(frame, closely=controller.wants_sharpness))
         begin = perf_counter()
         window, box = self._subject.cut(frame)
         small = resize_to_input(window, self._spec)
@@ -254,7 +254,7 @@ class ContrastFocuser:
     def look(self, frame: Frame, axis: AxisReading, now: float) -> Look:
         """Look at one frame and decide; `axis` is the axis at `now`."""
         stages = StageTimes()
-        stages.track = _timed(lambda: self._subject.find(frame))
+        stages.track = _timed(lambda: self._subject.find(frame, closely=True))
         begin = perf_counter()
         window, box = self._subject.cut(frame)
         stages.crop = perf_counter() - begin

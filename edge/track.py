@@ -120,7 +120,9 @@ class WormTracker:
         self._touched: _Other | None = None
         self._crossing_s = 0.0
 
-    def track(self, pixels: NDArray[np.uint8], frames_passed: int = 1, scale: float = 1.0) -> Sighting:
+    def track(
+        self, pixels: NDArray[np.uint8], frames_passed: int = 1, scale: float = 1.0, *, closely: bool = False
+    ) -> Sighting:
         """Find the worm in the next frame.
 
         Parameters
@@ -128,6 +130,7 @@ class WormTracker:
         pixels : (H, W, 3) uint8, RGB; or (H, W) uint8, brightness
         frames_passed : frame periods since the last call; above 1 where frames were dropped
         scale : full-frame pixels per pixel of this image; above 1 for a smaller image of the whole field
+        closely : look now, however short a time ago the last look was
 
         Returns
         -------
@@ -135,7 +138,8 @@ class WormTracker:
         """
         self._elapsed_s += frames_passed * self._period_s
         self._unlooked += frames_passed
-        if self._last is not None and self._elapsed_s < self._config.look_every_s - _SAME_TIME_S:
+        recent = self._elapsed_s < self._config.look_every_s - _SAME_TIME_S
+        if self._last is not None and recent and not closely:
             return self._carried_on(self._last)
         objects = self._detector.detect(pixels, scale)
         sighting = self._look(objects, pixels.shape, scale)
