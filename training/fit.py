@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import numpy as np
+import torch
 from lightning.pytorch.callbacks import (
     EMAWeightAveraging,
     ModelCheckpoint,
@@ -36,6 +37,7 @@ from training.heads import build
 from training.held import held
 from training.labelled import collect, fingerprint
 from training.prepared import VIEWS, Prepared, prepare
+from training.quantization_aware import ObservedRanges, RoundedNetwork, check_recipe
 from training.recipe import Recipe
 from training.run import (
     RECORD,
@@ -56,6 +58,8 @@ __all__ = ["train"]
 Tell = Callable[[str], None]
 
 _IMAGES_FOR_NORMALISATION = 1000
+# As many as an export calibrates with.
+_IMAGES_FOR_RANGES = 256
 # What Lightning warns about that is meant here: batches come whole, from memory, without workers; frozen
 # layers are in evaluation mode.
 _EXPECTED_WARNINGS = (
@@ -112,9 +116,12 @@ def train(
         tell(f"{out}: this run has finished; nothing to do")
         return load_run(out)
     parent, teachers = parent_of(recipe), teachers_of(recipe)
+    # What cannot be is refused before anything is decoded or written.
+    check_recipe(recipe)
     if recipe.freeze:
-        # Refuses too many before anything is decoded or written.
         first_layers(build(recipe), recipe.freeze)
+    if recipe.quantization_aware:
+        RoundedNetwork(build(recipe))
     ancestors = ancestors_of(parent, teachers)
     if previous and previous.ancestors != ancestors:
         raise ConfigError(
@@ -240,6 +247,7 @@ def _fit(
     network = build(recipe, start=parent is None)
     if parent is not None:
         network.load_state_dict(parent.network.state_dict())
+    rounded = RoundedNetwork(network) if recipe.quantization_aware else None
     task = FocusTask(
         network,
         recipe,
@@ -248,6 +256,7 @@ def _fit(
         record.um_per_step,
         record.optics.dof_um,
         teacher=Teacher(teachers) if teachers else None,
+        rounded=rounded,
     )
     best = ModelCheckpoint(out, Path(BEST).stem, monitor="val_mae_um", enable_version_counter=False)
     last = ModelCheckpoint(out, Path(LAST).stem, enable_version_counter=False)
@@ -255,7 +264,13 @@ def _fit(
     callbacks: list[pl.Callback] = [best, last, log]
     if recipe.ema_decay is not None:
         # Before the checkpoints, so that they see the averaged weights.
-        callbacks.insert(0, _averaging(recipe.ema_decay, frozen=recipe.freeze > 0))
+        kept = recipe.freeze > 0 or recipe.quantization_aware
+        callbacks.insert(0, _averaging(recipe.ema_decay, some_kept=kept))
+    if rounded is not None:
+        images = _images(data, _evenly(rows["train"], _IMAGES_FOR_RANGES))
+        callbacks.append(
+            ObservedRanges(torch.from_numpy(images).permute(0, 3, 1, 2), record.normalisation)
+        )
     if bar:
         callbacks.append(RichProgressBar())
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -296,9 +311,9 @@ def _fit(
     return task.progress >= 1
 
 
-def _averaging(decay: float, *, frozen: bool) -> pl.Callback:
-    """Return what averages weights; those that stay as they are to the last bit where some are frozen."""
-    if frozen:
+def _averaging(decay: float, *, some_kept: bool) -> pl.Callback:
+    """Return what averages weights; those that stay as they are to the last bit where some are kept."""
+    if some_kept:
         # The usual sum of shares rounds: the mean of two equal weights is not quite them.
         return WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(decay))
     return EMAWeightAveraging(decay=decay)
@@ -333,7 +348,7 @@ def _resumable(out: Path, recipe: Recipe, data: str) -> RunRecord | None:
 
 def _measured_normalisation(data: Prepared, rows: NDArray[np.int64]) -> Normalisation:
     """Mean and standard deviation per channel over some training images, on the scale 0 to 1."""
-    images = np.stack([data.centred(int(row)) for row in _evenly(rows, _IMAGES_FOR_NORMALISATION)])
+    images = _images(data, _evenly(rows, _IMAGES_FOR_NORMALISATION))
     # Histograms need no float copy of the images, and are exact.
     counts = np.stack([np.bincount(images[..., c].ravel(), minlength=256) for c in range(3)])
     levels = np.arange(256) / 255
@@ -341,6 +356,11 @@ def _measured_normalisation(data: Prepared, rows: NDArray[np.int64]) -> Normalis
     variance = counts @ levels**2 / counts.sum(axis=1) - mean**2
     std = np.sqrt(np.maximum(variance, 1e-4))
     return Normalisation(mean=tuple(mean.round(4).tolist()), std=tuple(std.round(4).tolist()))
+
+
+def _images(data: Prepared, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return images as they are without augmentation, (N, H, W, 3)."""
+    return np.stack([data.centred(int(row)) for row in rows])
 
 
 def _evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:

@@ -1,0 +1,315 @@
+"""Learning with the rounding of a static int8 file, for networks that lose too much by it.
+
+A network is followed once (torch.fx), and then run operation by operation, with every tensor rounded that the
+file would have as int8: weights of convolutions, batch normalisation folded into them, and of linear layers; and
+what operations give, an activation that the file fuses with the operation before it included. As in
+`export.quantize` the first convolution, the last linear layer and hard swish stay float. Biases, which a file has
+as 32 bits, are not rounded; neither is what happens within a normalisation other than batch normalisation.
+
+The network itself stays what it was, with weights and norms of its own, which learn; its statistics are kept.
+"""
+
+import training.torchvision_compat  # noqa: F401 - before Lightning, whose metrics import torchvision
+
+# isort: split
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, fx, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from edge.bundle import Normalisation
+from hw.errors import ConfigError
+from training.recipe import Recipe
+from training.rounding import folded, rounded_activations, rounded_weights
+from training.run import normalised
+
+__all__ = ["ObservedRanges", "RoundedNetwork", "check_recipe"]
+
+_BATCH = 32
+
+# Float in the file, since its int8 kernel is slow: see `export.quantize`.
+_FLOAT = (nn.Hardswish, functional.hardswish)
+# What the file does in one operation with the one before it, so that nothing is rounded in between.
+_FUSED = (
+    nn.ReLU, nn.ReLU6, nn.Hardsigmoid,
+    torch.relu, functional.relu, functional.relu6, functional.hardsigmoid, "relu", "relu_",
+)  # fmt: skip
+# What moves values and changes none: what comes out is as round as what goes in.
+_MOVING = (
+    nn.Dropout, nn.Dropout2d, nn.Flatten, nn.MaxPool2d, nn.ZeroPad2d,
+    torch.flatten, torch.permute, torch.reshape, functional.dropout, functional.max_pool2d, functional.pad,
+    operator.getitem, getattr,
+    "chunk", "contiguous", "expand", "flatten", "permute", "reshape", "shape", "size", "split", "transpose",
+    "unsqueeze", "squeeze", "view",
+)  # fmt: skip
+
+
+def check_recipe(recipe: Recipe) -> None:
+    """Refuse a recipe whose network cannot learn with rounding, before anything is decoded.
+
+    Raises
+    ------
+    ConfigError
+        It starts from nothing, is not in single precision, levels each image, or its network cannot be followed.
+    """
+    if not recipe.quantization_aware:
+        return
+    if recipe.weights is None:
+        raise ConfigError(
+            "quantization_aware: rounds what has been learnt already; name the run to start from "
+            "('train --from RUN', or 'weights' in the recipe), or leave 'quantization_aware' out"
+        )
+    if recipe.precision != "32-true":
+        raise ConfigError(
+            f"quantization_aware: the steps of int8 are too fine for precision '{recipe.precision}'; "
+            "set precision: 32-true"
+        )
+    if recipe.levels != "as_is":
+        raise ConfigError(
+            f"quantization_aware: levels '{recipe.levels}' are not for static-int8; "
+            "leave 'quantization_aware' out and export with --quantization dynamic-int8 or float32"
+        )
+
+
+class RoundedNetwork(nn.Module):
+    """A network as its static int8 file would run it, to learn by.
+
+    Parameters
+    ----------
+    network : in float; shared, not copied. Its own state is no part of this module's
+
+    Attributes
+    ----------
+    ranges : (tensors, 2) least and largest value of each tensor that is rounded, in the order in which they are
+        made; to be observed before anything is asked
+
+    Raises
+    ------
+    ConfigError
+        What the network does depends on what it sees, so that it cannot be followed.
+    """
+
+    ranges: Tensor
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        # In a tuple, which registers it not a second time: checkpoints have it already.
+        self._followed = (network, _follow(network))
+        self.register_buffer("ranges", torch.zeros(len(self._followed[1].sites), 2))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map (N, 3, H, W) to what the network gives, rounded on the way."""
+        network, plan = self._followed
+        site, ranges = plan.sites, self.ranges
+
+        def rounded(name: str, value: Tensor) -> Tensor:
+            return rounded_activations(value, *ranges[site[name]])
+
+        out: Tensor = _Running(network, plan, rounded, rounded_weights).run(images)
+        return out
+
+    @torch.no_grad()
+    def observe(self, batches: Sequence[Tensor]) -> None:
+        """Set the ranges to what the float network makes of some images, as an export does.
+
+        Parameters
+        ----------
+        batches : (N, 3, H, W) each, normalised; the network is in evaluation mode
+        """
+        network, plan = self._followed
+        low = torch.full_like(self.ranges[:, 0], torch.inf)
+        high = torch.full_like(low, -torch.inf)
+
+        def watched(name: str, value: Tensor) -> Tensor:
+            index = plan.sites[name]
+            low[index] = torch.minimum(low[index], value.amin())
+            high[index] = torch.maximum(high[index], value.amax())
+            return value
+
+        for images in batches:
+            _Running(network, plan, watched, lambda weights: weights).run(images)
+        self.ranges.copy_(torch.stack([low, high], dim=1))
+
+    @property
+    def rounded_layers(self) -> tuple[str, ...]:
+        """Names of the layers whose weights are rounded."""
+        network, plan = self._followed
+        return tuple(str(node.target) for node in plan.graph.nodes if node.name in plan.weights)
+
+
+class ObservedRanges(pl.Callback):
+    """Observes the ranges anew before every epoch.
+
+    An export takes the extremes that the weights of its day give, whatever was learnt with. So ranges are no
+    parameters here, which would be thrown away: they follow the weights, and rounding stays what the file's is.
+
+    Parameters
+    ----------
+    images : (N, 3, H, W) uint8, training images
+    normalisation : of the images
+    """
+
+    def __init__(self, images: Tensor, normalisation: Normalisation) -> None:
+        self._images = images
+        self._normalisation = normalisation
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Observe, without dropout."""
+        rounded = pl_module.rounded
+        assert isinstance(rounded, RoundedNetwork)
+        pl_module.eval()
+        rounded.observe(
+            [normalised(batch.to(pl_module.device), self._normalisation) for batch in self._images.split(_BATCH)]
+        )
+        pl_module.train()
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is rounded where.
+
+    Attributes
+    ----------
+    graph : the operations
+    norms : batch normalisation that is folded into a convolution, target by the convolution's name
+    passed : names of the operations that the folding makes superfluous
+    weights : names of the layers whose weights are rounded
+    sites : rows of the ranges, by the names of the operations whose result is rounded
+    """
+
+    graph: fx.Graph
+    norms: dict[str, str]
+    passed: frozenset[str]
+    weights: frozenset[str]
+    sites: dict[str, int]
+
+
+class _Running(fx.Interpreter):
+    """One pass through a network, with every result that a file has as int8 handed to a function."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        plan: _Plan,
+        result: Callable[[str, Tensor], Tensor],
+        weights: Callable[[Tensor], Tensor],
+    ) -> None:
+        super().__init__(network, graph=plan.graph)
+        self._plan, self._result, self._weights = plan, result, weights
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = self._value(n)
+        # Sizes and other whole numbers have places in the graph too.
+        if n.name in self._plan.sites and isinstance(value, Tensor) and value.is_floating_point():
+            return self._result(n.name, value)
+        return value
+
+    def _value(self, n: fx.Node) -> Any:
+        if n.name in self._plan.passed:
+            return self.env[n.args[0]]  # type: ignore[index]
+        if n.op != "call_module":
+            return super().run_node(n)
+        layer = self.submodules[str(n.target)]
+        if isinstance(layer, nn.BatchNorm2d):
+            # Alone: no convolution took it in. Its statistics are kept, in whatever mode it is.
+            return functional.batch_norm(
+                self.env[n.args[0]], layer.running_mean, layer.running_var, layer.weight, layer.bias, eps=layer.eps
+            )  # type: ignore[index] # fmt: skip
+        if n.name not in self._plan.weights and n.name not in self._plan.norms:
+            return super().run_node(n)
+        weights, bias = layer.weight, layer.bias
+        if n.name in self._plan.norms:
+            assert isinstance(layer, nn.Conv2d)
+            weights, bias = folded(layer, self.submodules[self._plan.norms[n.name]])
+        if n.name in self._plan.weights:
+            weights = self._weights(weights)
+        given = {"weight": weights} if layer.bias is None else {"weight": weights, "bias": bias}
+        value = functional_call(layer, given, self.env[n.args[0]])
+        return value + bias.view(-1, 1, 1) if layer.bias is None and bias is not None else value
+
+
+class _Follower(fx.Tracer):
+    """Follows a network down to its layers, also to those that timm derives from torch's."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, nn.Conv2d | nn.Linear | nn.LayerNorm) or super().is_leaf_module(
+            m, module_qualified_name
+        )
+
+    def call_module(
+        self, m: nn.Module, forward: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if type(m) is nn.Identity:
+            return args[0]
+        if isinstance(m, nn.BatchNorm2d) and isinstance(getattr(m, "act", None), nn.Module):
+            # timm's norm has its activation within.
+            norm = self.create_proxy("call_module", self.path_of_module(m), args, kwargs)
+            return self.call_module(m.act, m.act.forward, (norm,), {})
+        return super().call_module(m, forward, args, kwargs)
+
+
+def _follow(network: nn.Module) -> _Plan:
+    try:
+        graph = _Follower().trace(network)
+    except (fx.proxy.TraceError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(
+            f"quantization_aware: what {type(network).__name__} does cannot be followed ({reason}); choose "
+            "another network, or export with --quantization dynamic-int8 or float32"
+        ) from error
+    layers = dict(network.named_modules())
+
+    def kind(node: fx.Node) -> Any:
+        return type(layers[str(node.target)]) if node.op == "call_module" else node.target
+
+    def layers_of(*kinds: type[nn.Module]) -> list[fx.Node]:
+        return [n for n in graph.nodes if n.op == "call_module" and issubclass(kind(n), kinds)]
+
+    convolutions = layers_of(nn.Conv2d)
+    folds = {
+        norm.args[0]: norm
+        for norm in layers_of(nn.BatchNorm2d)
+        if norm.args[0] in convolutions and len(norm.args[0].users) == 1
+    }
+    # A depthwise one is another operation in the file.
+    first = next((n for n in convolutions if layers[str(n.target)].groups == 1), None)
+    last = next(reversed(layers_of(nn.Linear)), None)
+    in_float = {first, folds.get(first), last, *(n for n in graph.nodes if kind(n) in _FLOAT)}
+    weights = [n for n in layers_of(nn.Conv2d, nn.Linear) if n not in in_float]
+    passed = set(folds.values())
+
+    def moving(node: fx.Node) -> bool:
+        return kind(node) in _MOVING
+
+    def is_int8(node: fx.Node) -> bool:
+        return node.op not in {"placeholder", "output"} and node not in in_float and not moving(node)
+
+    def taken_as_int8(node: fx.Node) -> bool:
+        return any(taken_as_int8(user) if moving(user) else is_int8(user) for user in node.users)
+
+    def joined(node: fx.Node) -> bool:
+        """Whether the next operation is done in one with this."""
+        users = list(node.users)
+        return len(users) == 1 and (users[0] in passed or kind(users[0]) in _FUSED)
+
+    rounded = [
+        n
+        for n in graph.nodes
+        if n.op not in {"placeholder", "output"}
+        and not moving(n)
+        and not joined(n)
+        and (is_int8(n) or taken_as_int8(n))
+    ]
+    return _Plan(
+        graph,
+        {convolution.name: str(norm.target) for convolution, norm in folds.items()},
+        frozenset(n.name for n in passed),
+        frozenset(n.name for n in weights),
+        {n.name: index for index, n in enumerate(rounded)},
+    )
