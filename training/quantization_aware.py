@@ -1,10 +1,11 @@
 """Learning with the rounding of a static int8 file, for networks that lose too much by it.
 
 A network is followed once (torch.fx), and then run operation by operation, with every tensor rounded that the
-file would have as int8: weights of convolutions, batch normalisation folded into them, and of linear layers; and
-what operations give, an activation that the file fuses with the operation before it included. As in
-`export.quantize` the first convolution, the last linear layer and hard swish stay float. Biases, which a file has
-as 32 bits, are not rounded; neither is what happens within a normalisation other than batch normalisation.
+file has as int8. Which those are is as in `export.quantize`: convolutions, with the batch normalisation behind
+them folded into their weights, and linear layers, all but the first convolution and the last layer; and what has
+no weights where all that it takes is int8, but for hard swish, quotients and norms. An activation that the file
+does in one with the operation before it is rounded once. Biases, which a file has as 32 bits, are not rounded.
+Large depthwise kernels, whose input a file measures as it runs, have rounded weights only.
 
 The network itself stays what it was, with weights and norms of its own, which learn; its statistics are kept.
 """
@@ -33,8 +34,11 @@ __all__ = ["ObservedRanges", "RoundedNetwork", "check_recipe"]
 
 _BATCH = 32
 
-# Float in the file, since its int8 kernel is slow: see `export.quantize`.
-_FLOAT = (nn.Hardswish, functional.hardswish)
+# Float in the file: their int8 kernels are slow, or they span more than eight bits.
+_FLOAT = (
+    nn.Hardswish, nn.LayerNorm, functional.hardswish, functional.layer_norm, operator.truediv,
+    torch.div, torch.sqrt, torch.rsqrt, "div", "norm", "sqrt", "rsqrt",
+)  # fmt: skip
 # What the file does in one operation with the one before it, so that nothing is rounded in between.
 _FUSED = (
     nn.ReLU, nn.ReLU6, nn.Hardsigmoid,
@@ -45,9 +49,11 @@ _MOVING = (
     nn.Dropout, nn.Dropout2d, nn.Flatten, nn.MaxPool2d, nn.ZeroPad2d,
     torch.flatten, torch.permute, torch.reshape, functional.dropout, functional.max_pool2d, functional.pad,
     operator.getitem, getattr,
-    "chunk", "contiguous", "expand", "flatten", "permute", "reshape", "shape", "size", "split", "transpose",
-    "unsqueeze", "squeeze", "view",
+    "chunk", "contiguous", "expand", "flatten", "permute", "reshape", "split", "squeeze", "transpose",
+    "unsqueeze", "view",
 )  # fmt: skip
+# Depthwise kernels of this size measure their input as they run.
+_MEASURED_PX = 7
 
 
 def check_recipe(recipe: Recipe) -> None:
@@ -238,8 +244,8 @@ class _Follower(fx.Tracer):
     """Follows a network down to its layers, also to those that timm derives from torch's."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, nn.Conv2d | nn.Linear | nn.LayerNorm) or super().is_leaf_module(
-            m, module_qualified_name
+        return _is_norm_of_responses(m) or isinstance(m, nn.Conv2d | nn.Linear | nn.LayerNorm) or (
+            super().is_leaf_module(m, module_qualified_name)
         )
 
     def call_module(
@@ -254,6 +260,11 @@ class _Follower(fx.Tracer):
         return super().call_module(m, forward, args, kwargs)
 
 
+def _is_norm_of_responses(layer: nn.Module) -> bool:
+    # By its name, since timm takes seconds to import: of ConvNeXt V2.
+    return type(layer).__name__ == "GlobalResponseNorm"
+
+
 def _follow(network: nn.Module) -> _Plan:
     try:
         graph = _Follower().trace(network)
@@ -263,53 +274,59 @@ def _follow(network: nn.Module) -> _Plan:
             f"quantization_aware: what {type(network).__name__} does cannot be followed ({reason}); choose "
             "another network, or export with --quantization dynamic-int8 or float32"
         ) from error
-    layers = dict(network.named_modules())
-
-    def kind(node: fx.Node) -> Any:
-        return type(layers[str(node.target)]) if node.op == "call_module" else node.target
-
-    def layers_of(*kinds: type[nn.Module]) -> list[fx.Node]:
-        return [n for n in graph.nodes if n.op == "call_module" and issubclass(kind(n), kinds)]
-
-    convolutions = layers_of(nn.Conv2d)
+    layers = {n: network.get_submodule(str(n.target)) for n in graph.nodes if n.op == "call_module"}
+    weighted = [n for n, layer in layers.items() if isinstance(layer, nn.Conv2d | nn.Linear)]
     folds = {
         norm.args[0]: norm
-        for norm in layers_of(nn.BatchNorm2d)
-        if norm.args[0] in convolutions and len(norm.args[0].users) == 1
+        for norm, layer in layers.items()
+        if isinstance(layer, nn.BatchNorm2d) and norm.args[0] in weighted and len(norm.args[0].users) == 1
     }
-    # A depthwise one is another operation in the file.
-    first = next((n for n in convolutions if layers[str(n.target)].groups == 1), None)
-    last = next(reversed(layers_of(nn.Linear)), None)
-    in_float = {first, folds.get(first), last, *(n for n in graph.nodes if kind(n) in _FLOAT)}
-    weights = [n for n in layers_of(nn.Conv2d, nn.Linear) if n not in in_float]
     passed = set(folds.values())
+    rounded = _rounded_weights(weighted, layers)
 
-    def moving(node: fx.Node) -> bool:
-        return kind(node) in _MOVING
+    def kind(node: fx.Node) -> Any:
+        return type(layers[node]) if node in layers else node.target
 
-    def is_int8(node: fx.Node) -> bool:
-        return node.op not in {"placeholder", "output"} and node not in in_float and not moving(node)
+    def computes_in_float(node: fx.Node) -> bool:
+        layer = layers.get(node)
+        if layer is not None and (isinstance(layer, nn.LayerNorm) or _is_norm_of_responses(layer)):
+            return True
+        return node.op in {"placeholder", "get_attr", "output"} or kind(node) in _FLOAT
 
-    def taken_as_int8(node: fx.Node) -> bool:
-        return any(taken_as_int8(user) if moving(user) else is_int8(user) for user in node.users)
+    int8: set[fx.Node] = set()
+    for node in graph.nodes:
+        if node in weighted:
+            is_int8 = node in rounded and not _measures(layers[node])
+        else:
+            takes = [each for each in node.all_input_nodes if each.op != "get_attr"]
+            is_int8 = bool(takes) and not computes_in_float(node) and int8.issuperset(takes)
+        if is_int8:
+            int8.add(node)
 
     def joined(node: fx.Node) -> bool:
         """Whether the next operation is done in one with this."""
         users = list(node.users)
         return len(users) == 1 and (users[0] in passed or kind(users[0]) in _FUSED)
 
-    rounded = [
+    sites = [
         n
         for n in graph.nodes
-        if n.op not in {"placeholder", "output"}
-        and not moving(n)
-        and not joined(n)
-        and (is_int8(n) or taken_as_int8(n))
+        if not joined(n) and (kind(n) not in _MOVING if n in int8 else not int8.isdisjoint(n.users))
     ]
     return _Plan(
         graph,
         {convolution.name: str(norm.target) for convolution, norm in folds.items()},
         frozenset(n.name for n in passed),
-        frozenset(n.name for n in weights),
-        {n.name: index for index, n in enumerate(rounded)},
+        frozenset(n.name for n in rounded),
+        {n.name: index for index, n in enumerate(sites)},
     )
+
+
+def _rounded_weights(weighted: list[fx.Node], layers: dict[fx.Node, nn.Module]) -> set[fx.Node]:
+    """All after the first convolution, a depthwise one being another operation, and before the last layer."""
+    first = next((i for i, n in enumerate(weighted) if getattr(layers[n], "groups", 0) == 1), -1)
+    return set(weighted[first + 1 : -1])
+
+
+def _measures(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Conv2d) and layer.groups > 1 and layer.kernel_size[0] >= _MEASURED_PX
