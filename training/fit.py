@@ -268,9 +268,7 @@ def _fit(
         callbacks.insert(0, _averaging(recipe.ema_decay, some_kept=kept))
     if rounded is not None:
         images = _images(data, _evenly(rows["train"], _IMAGES_FOR_RANGES))
-        callbacks.append(
-            ObservedRanges(torch.from_numpy(images).permute(0, 3, 1, 2), record.normalisation)
-        )
+        callbacks.append(ObservedRanges(torch.from_numpy(images).permute(0, 3, 1, 2), record.normalisation))
     if bar:
         callbacks.append(RichProgressBar())
     for name in ("lightning.pytorch", "lightning.fabric"):

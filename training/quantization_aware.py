@@ -1,11 +1,12 @@
 """Learning with the rounding of a static int8 file, for networks that lose too much by it.
 
-A network is followed once (torch.fx), and then run operation by operation, with every tensor rounded that the
-file has as int8. Which those are is as in `export.quantize`: convolutions, with the batch normalisation behind
-them folded into their weights, and linear layers, all but the first convolution and the last layer; and what has
-no weights where all that it takes is int8, but for hard swish, quotients and norms. An activation that the file
-does in one with the operation before it is rounded once. Biases, which a file has as 32 bits, are not rounded.
-Large depthwise kernels, whose input a file measures as it runs, have rounded weights only.
+A network is followed once (torch.fx), and then run operation by operation, with every tensor rounded that
+the file has as int8. Which those are is as in `export.quantize`: convolutions, with the batch normalisation
+behind them folded into their weights, and linear layers, all but the first convolution and the last layer;
+and what has no weights where all that it takes is int8, but for hard swish, quotients and norms. An
+activation that the file does in one with the operation before it is rounded once. Biases, which a file has
+as 32 bits, are not rounded. Large depthwise kernels, whose input a file measures as it runs, have rounded
+weights only.
 
 The network itself stays what it was, with weights and norms of its own, which learn; its statistics are kept.
 """
@@ -62,7 +63,7 @@ def check_recipe(recipe: Recipe) -> None:
     Raises
     ------
     ConfigError
-        It starts from nothing, is not in single precision, levels each image, or its network cannot be followed.
+        It starts from nothing, is not in single precision, or levels each image.
     """
     if not recipe.quantization_aware:
         return
@@ -92,8 +93,8 @@ class RoundedNetwork(nn.Module):
 
     Attributes
     ----------
-    ranges : (tensors, 2) least and largest value of each tensor that is rounded, in the order in which they are
-        made; to be observed before anything is asked
+    ranges : (tensors, 2) least and largest value of each tensor that is rounded, in the order in which they
+        are made; to be observed before anything is asked
 
     Raises
     ------
@@ -145,15 +146,15 @@ class RoundedNetwork(nn.Module):
     @property
     def rounded_layers(self) -> tuple[str, ...]:
         """Names of the layers whose weights are rounded."""
-        network, plan = self._followed
+        _, plan = self._followed
         return tuple(str(node.target) for node in plan.graph.nodes if node.name in plan.weights)
 
 
 class ObservedRanges(pl.Callback):
     """Observes the ranges anew before every epoch.
 
-    An export takes the extremes that the weights of its day give, whatever was learnt with. So ranges are no
-    parameters here, which would be thrown away: they follow the weights, and rounding stays what the file's is.
+    An export takes the extremes that the weights of its day give, whatever was learnt with. Ranges that were
+    parameters would be thrown away; these follow the weights, so that rounding stays what the file's is.
 
     Parameters
     ----------
@@ -169,10 +170,9 @@ class ObservedRanges(pl.Callback):
         """Observe, without dropout."""
         rounded = pl_module.rounded
         assert isinstance(rounded, RoundedNetwork)
+        batches = (batch.to(pl_module.device) for batch in self._images.split(_BATCH))
         pl_module.eval()
-        rounded.observe(
-            [normalised(batch.to(pl_module.device), self._normalisation) for batch in self._images.split(_BATCH)]
-        )
+        rounded.observe([normalised(batch, self._normalisation) for batch in batches])
         pl_module.train()
 
 
@@ -217,26 +217,32 @@ class _Running(fx.Interpreter):
         return value
 
     def _value(self, n: fx.Node) -> Any:
-        if n.name in self._plan.passed:
-            return self.env[n.args[0]]  # type: ignore[index]
         if n.op != "call_module":
             return super().run_node(n)
+        taken = self.env[n.all_input_nodes[0]]
+        if n.name in self._plan.passed:
+            return taken
         layer = self.submodules[str(n.target)]
         if isinstance(layer, nn.BatchNorm2d):
             # Alone: no convolution took it in. Its statistics are kept, in whatever mode it is.
-            return functional.batch_norm(
-                self.env[n.args[0]], layer.running_mean, layer.running_var, layer.weight, layer.bias, eps=layer.eps
-            )  # type: ignore[index] # fmt: skip
-        if n.name not in self._plan.weights and n.name not in self._plan.norms:
-            return super().run_node(n)
+            mean, variance = layer.running_mean, layer.running_var
+            return functional.batch_norm(taken, mean, variance, layer.weight, layer.bias, eps=layer.eps)
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            return self._weighted(n.name, layer, taken)
+        return super().run_node(n)
+
+    def _weighted(self, name: str, layer: nn.Conv2d | nn.Linear, taken: Tensor) -> Tensor:
         weights, bias = layer.weight, layer.bias
-        if n.name in self._plan.norms:
+        if name in self._plan.norms:
+            norm = self.submodules[self._plan.norms[name]]
             assert isinstance(layer, nn.Conv2d)
-            weights, bias = folded(layer, self.submodules[self._plan.norms[n.name]])
-        if n.name in self._plan.weights:
+            assert isinstance(norm, nn.BatchNorm2d)
+            weights, bias = folded(layer, norm)
+        if name in self._plan.weights:
             weights = self._weights(weights)
         given = {"weight": weights} if layer.bias is None else {"weight": weights, "bias": bias}
-        value = functional_call(layer, given, self.env[n.args[0]])
+        value: Tensor = functional_call(layer, given, taken)
+        # Of a norm that was folded into a layer that had none.
         return value + bias.view(-1, 1, 1) if layer.bias is None and bias is not None else value
 
 
@@ -244,8 +250,10 @@ class _Follower(fx.Tracer):
     """Follows a network down to its layers, also to those that timm derives from torch's."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return _is_norm_of_responses(m) or isinstance(m, nn.Conv2d | nn.Linear | nn.LayerNorm) or (
-            super().is_leaf_module(m, module_qualified_name)
+        return (
+            _is_norm_of_responses(m)
+            or isinstance(m, nn.Conv2d | nn.Linear | nn.LayerNorm)
+            or (super().is_leaf_module(m, module_qualified_name))
         )
 
     def call_module(

@@ -159,8 +159,8 @@ class Recipe(Section):
     )
     quantization_aware: bool = Field(
         False,
-        description="Learn with the rounding of a static int8 file, from the weights of a run; norms keep their "
-        "statistics.",
+        description="Learn with the rounding of a static int8 file, from the weights of a run; norms keep "
+        "their statistics.",
     )
     teacher: TeacherConfig | None = Field(None, description="Runs whose answers are learnt beside labels.")
     head: HeadName = "offset_sigma"

@@ -1,10 +1,10 @@
 """The rounding of static int8, simulated in float: what a value is after it has been eight bits.
 
-Values are those of `ai_edge_quantizer` (whose arithmetic is that of Jacob et al. 2018, "Quantization and Training
-of Neural Networks for Efficient Integer-Arithmetic-Only Inference", section 2). Rounding has no slope to learn by;
-gradients pass through it as if it were not there, but for values beyond the range, which are clipped and have none
-(straight-through estimator: Bengio et al. 2013, "Estimating or Propagating Gradients Through Stochastic Neurons",
-section 4).
+Values are those of `ai_edge_quantizer` (whose arithmetic is that of Jacob et al. 2018, "Quantization and
+Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", section 2). Rounding has no
+slope to learn by; gradients pass through it as if it were not there, but for values beyond the range, which
+are clipped and have none (straight-through estimator: Bengio et al. 2013, "Estimating or Propagating
+Gradients Through Stochastic Neurons", section 4).
 """
 
 import torch
@@ -62,7 +62,8 @@ def folded(layer: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     norm : what follows it, with the statistics that it has collected
     """
     mean, variance = norm.running_mean, norm.running_var
-    assert mean is not None and variance is not None, "networks collect statistics"
+    assert mean is not None, "networks collect statistics"
+    assert variance is not None
     factor = torch.rsqrt(variance + norm.eps)
     if norm.weight is not None:
         factor = factor * norm.weight

@@ -35,8 +35,8 @@ def train(
         bool,
         typer.Option(
             "--quantization-aware",
-            help="Fine-tune with the rounding of static int8, on the run's own stacks, where its export loses "
-            "too much.",
+            help="Fine-tune with the rounding of static int8, on the run's own stacks, where its export "
+            "loses too much.",
         ),
     ] = False,
     cache: Annotated[Path | None, typer.Option(help="Folder for decoded images.")] = None,

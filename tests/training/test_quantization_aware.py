@@ -51,7 +51,9 @@ def test_a_network_is_rounded_and_stays_what_it_was(parent, images):
 
 
 def test_ranges_are_the_extremes_of_the_float_network(images):
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(3136, 1))
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.Flatten(), nn.Linear(3136, 1)
+    )
     rounded = RoundedNetwork(network.eval())
     rounded.observe([images[:4], images[4:]])
     with torch.no_grad():
@@ -148,5 +150,7 @@ def test_a_network_that_looks_before_it_leaps_cannot_be_followed():
         def forward(self, images):
             return images if images.mean() > 0 else -images
 
-    with pytest.raises(ConfigError, match=r"what Choosy does cannot be followed \(.*\); choose another network"):
+    with pytest.raises(
+        ConfigError, match=r"what Choosy does cannot be followed \(.*\); choose another network"
+    ):
         RoundedNetwork(Choosy())
