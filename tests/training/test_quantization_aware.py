@@ -1,5 +1,8 @@
 """Fine-tuning with the rounding of static int8: what is rounded, what is kept, and that it resumes."""
 
+import shutil
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -8,8 +11,11 @@ from hw.errors import ConfigError
 from training import networks
 from training.checkpoint import LAST, read_checkpoint
 from training.fit import train
+from training.labelled import collect
+from training.prepared import prepare
 from training.quantization_aware import RoundedNetwork, check_recipe
-from training.run import load_run
+from training.run import load_run, normalised
+from training.split import rows_of
 from training.transfer import quantization_aware
 
 
@@ -19,7 +25,7 @@ def quiet(line):
 
 @pytest.fixture(scope="module")
 def parent(recipe, stacks, tmp_path_factory, cache):
-    small = recipe.model_copy(update={"samples": 640, "epoch_samples": 160})
+    small = recipe.model_copy(update={"samples": 2560, "epoch_samples": 640})
     return train(small, [stacks], tmp_path_factory.mktemp("parent"), cache=cache, tell=quiet)
 
 
@@ -129,6 +135,52 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(parent, stacks, tmp_path, ca
     assert all(torch.equal(value, theirs[name]) for name, value in through.network.state_dict().items())
     ours, others = (read_checkpoint(tmp_path / each / LAST)["state_dict"] for each in "ab")
     assert torch.equal(ours["rounded.ranges"], others["rounded.ranges"])
+
+
+def uneven(network):
+    """The same network in float, some channels of whose last features take nearly all of their range."""
+    into, block = network.stages[-2], network.stages[-1]
+    with torch.no_grad():
+        for norm in (into[1], block.second[1]):
+            norm.weight[:4] *= 25
+            norm.bias[:4] *= 25
+        block.first[0].weight[:, :4] /= 25
+        network.head.weight[:, :4] /= 25
+    return network
+
+
+def test_learning_with_rounding_wins_back_what_rounding_costs(parent, stacks, tmp_path, cache):
+    """By what the file would do, which tests/export/test_quantization_aware.py shows to be simulated."""
+    worse = tmp_path / "worse"
+    shutil.copytree(parent.folder, worse)
+    network = uneven(load_run(worse).network)
+    torch.save(network.state_dict(), worse / "best.pt")
+    data = prepare(
+        collect([stacks], quiet), parent.input, cache, margin_px=parent.recipe.jitter_px, full=True
+    )
+    rows = rows_of(data.specimens, data.specimen, parent.split["validation"])
+    images = torch.from_numpy(np.stack([data.centred(int(row)) for row in rows])).permute(0, 3, 1, 2)
+    images = normalised(images, parent.record.normalisation)
+
+    def mae_um(network, *, rounded):
+        asked = RoundedNetwork(network.eval()) if rounded else network
+        if rounded:
+            asked.observe([images])
+        with torch.no_grad():
+            said_um = asked(images)[:, 0].numpy() * parent.scale_um
+        return float(np.abs(said_um - data.offsets_um[rows]).mean())
+
+    plain_um = mae_um(parent.network, rounded=False)
+    assert mae_um(network, rounded=False) == pytest.approx(plain_um, rel=1e-3)
+    lost = mae_um(network, rounded=True) / plain_um
+    recipe = quantization_aware(parent.recipe, worse).model_copy(
+        update={"samples": 960, "epoch_samples": 320, "learning_rate": 1e-3}
+    )
+    run = train(recipe, [stacks], tmp_path / "run", cache=cache, tell=quiet)
+    left = mae_um(run.network, rounded=True) / plain_um
+    # 1.25 and 1.00 times the float network's error, when this was written.
+    assert lost > 1.1
+    assert left < 1 + (lost - 1) / 2
 
 
 @pytest.mark.parametrize(
