@@ -111,9 +111,12 @@ def with_new_statistics(run: Run, data: Prepared, rows: NDArray[np.int64]) -> Ru
     """Return the run with statistics of batch normalisation measured with its very weights.
 
     They are plain means over batches of augmented training images (Wu and Johnson 2021, "Rethinking 'Batch'
-    in BatchNorm", section 3). Frozen layers keep theirs. None for a network without others.
+    in BatchNorm", section 3). Frozen layers keep theirs. None for a network without others, and for one that
+    has learnt with the rounding of weights that its statistics are folded into.
     """
     recipe = run.recipe
+    if recipe.quantization_aware:
+        return None
     network = copy.deepcopy(run.network)
     frozen = set(first_layers(network, recipe.freeze))
     norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]

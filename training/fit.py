@@ -23,6 +23,7 @@ from training.held import held
 from training.labelled import collect, fingerprint
 from training.prepared import VIEWS, Prepared, prepare
 from training.processes import sit_on_several
+from training.quantization_aware import check_recipe
 from training.rank import device_count
 from training.recipe import Recipe
 from training.run import (
@@ -35,7 +36,7 @@ from training.run import (
     read_record,
     write_record,
 )
-from training.sitting import Sitting, epochs_and_steps, evenly, sit
+from training.sitting import Sitting, epochs_and_steps, sit, training_images
 from training.split import group_specimens, rows_of, split_specimens
 from training.transfer import ancestors_of, check_unseen, parent_of, teachers_of
 
@@ -89,6 +90,13 @@ def train(
     ProcessDied
         One of several processes was killed.
     """
+    if recipe.quantization_aware:
+        if devices is not None and devices > 1:
+            raise ConfigError(
+                f"devices {devices}: rounding is learnt on one, whose norms keep what they have learnt; leave "
+                "--devices out"
+            )
+        devices = 1
     devices = device_count(devices, recipe.batch)
     rig = load_rig(recipe.rig)
     labelled = collect(stacks, tell)
@@ -97,9 +105,12 @@ def train(
         tell(f"{out}: this run has finished; nothing to do")
         return load_run(out)
     parent, teachers = parent_of(recipe), teachers_of(recipe)
+    # What cannot be is refused before anything is decoded or written.
+    check_recipe(recipe)
     if recipe.freeze:
-        # Refuses too many before anything is decoded or written.
         first_layers(build(recipe), recipe.freeze)
+    if recipe.quantization_aware:
+        RoundedNetwork(build(recipe))
     ancestors = ancestors_of(parent, teachers)
     if previous and previous.ancestors != ancestors:
         raise ConfigError(
@@ -218,7 +229,7 @@ def _resumable(out: Path, recipe: Recipe, data: str) -> RunRecord | None:
 
 def _measured_normalisation(data: Prepared, rows: NDArray[np.int64]) -> Normalisation:
     """Mean and standard deviation per channel over some training images, on the scale 0 to 1."""
-    images = np.stack([data.centred(int(row)) for row in evenly(rows, _IMAGES_FOR_NORMALISATION)])
+    images = training_images(data, rows, _IMAGES_FOR_NORMALISATION)
     # Histograms need no float copy of the images, and are exact.
     counts = np.stack([np.bincount(images[..., c].ravel(), minlength=256) for c in range(3)])
     levels = np.arange(256) / 255

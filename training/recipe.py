@@ -157,6 +157,11 @@ class Recipe(Section):
         description="First layers that keep the weights, and norms the statistics, that they start with "
         "(paper 4). Layers are convolutions, norms and linear layers.",
     )
+    quantization_aware: bool = Field(
+        False,
+        description="Learn with the rounding of a static int8 file, from the weights of a run; norms keep "
+        "their statistics.",
+    )
     teacher: TeacherConfig | None = Field(None, description="Runs whose answers are learnt beside labels.")
     head: HeadName = "offset_sigma"
     bins: BinsConfig | None = Field(None, description="Of the head z_bins.")

@@ -32,12 +32,16 @@ from training.checkpoint import BEST, LAST, WholeCheckpoints
 from training.distil import Teacher
 from training.epoch_log import EpochLog
 from training.prepared import Prepared
+from training.quantization_aware import ObservedRanges, RoundedNetwork
 from training.rank import ALONE, Rank
 from training.recipe import Recipe
 from training.run import Run, RunRecord
 from training.task import FocusTask
 
-__all__ = ["Sitting", "epochs_and_steps", "evenly", "sit"]
+__all__ = ["Sitting", "epochs_and_steps", "sit", "training_images"]
+
+# As many as an export calibrates with.
+_IMAGES_FOR_RANGES = 256
 
 # What Lightning warns about that is meant here: batches come whole, from memory, without workers; frozen
 # layers are in evaluation mode; every rank has the figures of all validation images.
@@ -98,14 +102,17 @@ def sit(sitting: Sitting, tell: Callable[[str], None], rank: Rank = ALONE) -> No
     """
     recipe, out = sitting.record.recipe, sitting.out
     epochs, steps = epochs_and_steps(recipe)
+    network = sitting.network if rank == ALONE else over_all_ranks(sitting.network)
+    rounded = RoundedNetwork(network) if recipe.quantization_aware else None
     task = FocusTask(
-        sitting.network if rank == ALONE else over_all_ranks(sitting.network),
+        network,
         recipe,
         sitting.record.normalisation,
         steps,
         sitting.record.um_per_step,
         sitting.record.optics.dof_um,
         teacher=Teacher(sitting.teachers) if sitting.teachers else None,
+        rounded=rounded,
     )
     best = ModelCheckpoint(out, Path(BEST).stem, monitor="val_mae_um", enable_version_counter=False)
     last = ModelCheckpoint(out, Path(LAST).stem, enable_version_counter=False)
@@ -113,7 +120,12 @@ def sit(sitting: Sitting, tell: Callable[[str], None], rank: Rank = ALONE) -> No
     callbacks: list[pl.Callback] = [best, last, log]
     if recipe.ema_decay is not None:
         # Before the checkpoints, so that they see the averaged weights.
-        callbacks.insert(0, _averaging(recipe.ema_decay, frozen=recipe.freeze > 0))
+        kept = recipe.freeze > 0 or recipe.quantization_aware
+        callbacks.insert(0, _averaging(recipe.ema_decay, some_kept=kept))
+    if rounded is not None:
+        images = training_images(sitting.data, sitting.rows["train"], _IMAGES_FOR_RANGES)
+        observed = torch.from_numpy(images).permute(0, 3, 1, 2)
+        callbacks.append(ObservedRanges(observed, sitting.record.normalisation))
     if sitting.bar:
         callbacks.append(RichProgressBar())
     for name in ("lightning.pytorch", "lightning.fabric"):
@@ -157,7 +169,12 @@ def epochs_and_steps(recipe: Recipe) -> tuple[int, int]:
     return epochs, epochs * (recipe.epoch_samples // recipe.batch)
 
 
-def evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+def training_images(data: Prepared, rows: NDArray[np.int64], most: int) -> NDArray[np.uint8]:
+    """Return at most so many images of some rows, spread evenly, without augmentation, (N, H, W, 3)."""
+    return np.stack([data.centred(int(row)) for row in _evenly(rows, most)])
+
+
+def _evenly(rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
     """Return at most so many rows, spread evenly."""
     if len(rows) <= most:
         return rows
@@ -190,7 +207,7 @@ class _Data(pl.LightningDataModule):
         return Ahead(batches)
 
     def val_dataloader(self) -> Iterable[Any]:
-        rows = evenly(self._rows["validation"], self._recipe.validation_samples)
+        rows = _evenly(self._rows["validation"], self._recipe.validation_samples)
         return FixedBatches(self._data, rows, 2 * self._recipe.batch, self._rank)
 
 
@@ -207,9 +224,9 @@ def _devices(rank: Rank) -> dict[str, Any]:
     }
 
 
-def _averaging(decay: float, *, frozen: bool) -> pl.Callback:
-    """Return what averages weights; those that stay as they are to the last bit where some are frozen."""
-    if frozen:
+def _averaging(decay: float, *, some_kept: bool) -> pl.Callback:
+    """Return what averages weights; those that stay as they are to the last bit where some are kept."""
+    if some_kept:
         # The usual sum of shares rounds: the mean of two equal weights is not quite them.
         return WeightAveraging(multi_avg_fn=get_ema_multi_avg_fn(decay))
     return EMAWeightAveraging(decay=decay)

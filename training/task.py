@@ -17,6 +17,7 @@ from training.distil import Teacher, taught_loss
 from training.freezing import freeze
 from training.heads import answers
 from training.loss import recipe_loss, split_answers
+from training.quantization_aware import RoundedNetwork
 from training.rank import of_all_ranks, of_first_rank
 from training.recipe import Recipe
 from training.run import normalised
@@ -39,6 +40,7 @@ class FocusTask(pl.LightningModule):
     um_per_step, dof_um : of the rig, for the figures
     clock : for `max_minutes`
     teacher : answers for the images that are learnt from, where the recipe has one
+    rounded : the same network as it is asked here, where the recipe is quantization-aware
 
     Raises
     ------
@@ -56,10 +58,12 @@ class FocusTask(pl.LightningModule):
         dof_um: float,
         clock: Clock | None = None,
         teacher: Teacher | None = None,
+        rounded: RoundedNetwork | None = None,
     ) -> None:
         super().__init__()
         # What convolutions are fastest in, and the order of the bytes of decoded images.
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.rounded = rounded
         # In a tuple, which registers none of them a second time.
         self._frozen = freeze(self.network, recipe.freeze)
         self._teacher = teacher
@@ -84,7 +88,8 @@ class FocusTask(pl.LightningModule):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map (N, 3, H, W) uint8 to what the network gives."""
-        out: Tensor = self.network(normalised(images, self.normalisation))
+        asked = self.network if self.rounded is None else self.rounded
+        out: Tensor = asked(normalised(images, self.normalisation))
         return out
 
     @property

@@ -14,12 +14,14 @@ __all__ = [
     "check_unseen",
     "fine_tuning",
     "parent_of",
+    "quantization_aware",
     "teachers_of",
 ]
 
 FINE_TUNED = "_fine_tuned"
 """What `fine_tuning` adds to the name of a recipe."""
 
+_ROUNDED = "_quantization_aware"
 _SMALLER = 10
 _NAMED = 5
 # What the weights of a run mean something with, and nothing else with.
@@ -53,6 +55,26 @@ def fine_tuning(parent: Recipe, folder: Path) -> Recipe:
             "max_minutes": None if minutes is None else minutes / _SMALLER,
             "ema_decay": None if parent.ema_decay is None else parent.ema_decay**_SMALLER,
             "split": parent.split.model_copy(update={"by": "specimen", "validation": 0.1, "test": 0.0}),
+        }
+    )
+
+
+def quantization_aware(parent: Recipe, folder: Path) -> Recipe:
+    """Return the recipe that makes a run fit for static int8: as `fine_tuning`, on the run's own specimens.
+
+    Those are divided as they were for the run, so that the ones to test on are still new.
+
+    Parameters
+    ----------
+    parent : recipe of the run
+    folder : of the run
+    """
+    return fine_tuning(parent, folder).model_copy(
+        update={
+            "name": parent.name.removesuffix(_ROUNDED) + _ROUNDED,
+            "quantization_aware": True,
+            "precision": "32-true",
+            "split": parent.split,
         }
     )
 

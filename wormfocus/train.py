@@ -31,6 +31,14 @@ def train(
     freeze: Annotated[
         int | None, typer.Option(min=0, help="First layers that stay as they are; overrides the recipe's.")
     ] = None,
+    quantization_aware: Annotated[
+        bool,
+        typer.Option(
+            "--quantization-aware",
+            help="Fine-tune with the rounding of static int8, on the run's own stacks, where its export "
+            "loses too much.",
+        ),
+    ] = False,
     cache: Annotated[Path | None, typer.Option(help="Folder for decoded images.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Overrides the recipe's seed.")] = None,
     max_minutes: Annotated[
@@ -53,8 +61,16 @@ def train(
     """
     from training.recipe import load_recipe
 
-    chosen = load_recipe(recipe or "default") if parent is None else _fine_tuned(recipe, parent)
-    overrides = {"seed": seed, "max_minutes": max_minutes, "freeze": freeze}
+    if parent is None:
+        chosen = load_recipe(recipe or "default")
+    else:
+        chosen = _fine_tuned(recipe, parent, quantization_aware)
+    overrides = {
+        "seed": seed,
+        "max_minutes": max_minutes,
+        "freeze": freeze,
+        "quantization_aware": quantization_aware or None,
+    }
     chosen = chosen.model_copy(update={key: value for key, value in overrides.items() if value is not None})
     # Lightning takes seconds to import: a mistake in the recipe is told before.
     from training.fit import train as fit
@@ -64,16 +80,16 @@ def train(
         write_json(json_file, json.loads((out / "evaluation.json").read_bytes()))
 
 
-def _fine_tuned(recipe: str | None, parent: Path) -> "Recipe":
+def _fine_tuned(recipe: str | None, parent: Path, rounded: bool) -> "Recipe":
     """Return the recipe given, or that of the run to start from, made to start from it."""
     from hw.errors import ConfigError
     from training.recipe import load_recipe
 
     if recipe is None:
         from training.run import read_record
-        from training.transfer import fine_tuning
+        from training.transfer import fine_tuning, quantization_aware
 
-        return fine_tuning(read_record(parent).recipe, parent)
+        return (quantization_aware if rounded else fine_tuning)(read_record(parent).recipe, parent)
     chosen = load_recipe(recipe)
     if chosen.pretrained or chosen.weights is not None:
         key = "pretrained" if chosen.pretrained else "weights"
