@@ -110,8 +110,9 @@ def files_of(run: Run, data: ExportData) -> list[File]:
     choice = quantized(run, data, "static-int8")
     names = tuple(block.name for block in choice.spared), tuple(block.name for block in choice.left_float)
     files.append(File("static-int8", "what suffers is spared", choice.flatbuffer, *names))
-    if rewritten(run.answering) is not run.answering:
-        plain = Quantizer(convert(run.answering, run.input, rewrite=False), inputs)
+    network = run.answering
+    if rewritten(network) is not network:
+        plain = Quantizer(convert(network, run.input, rewrite=False), inputs)
         files += [File(method, "not rewritten", plain.file(method)) for method in reversed(QUANTIZATIONS)]
     return files
 

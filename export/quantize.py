@@ -1,5 +1,6 @@
 """From float TFLite to smaller numbers, by ai-edge-quantizer."""
 
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
@@ -28,7 +29,7 @@ _FLOAT_IN_STATIC = frozenset({"HARD_SWISH", "GELU", "DIV", "SQRT", "RSQRT", "SQU
 # So do the norms: a square needs twice the bits of what is squared.
 _NORMS = re.compile(r"\b(?:ChannelNorm|ResponseNorm)")
 
-# More would not make a mean surer than the rounding that it corrects is even.
+# Images that a mean error is taken over; it varies little between them.
 _CORRECTION_IMAGES = 128
 
 Kind = Literal["int8", "dynamic"]
@@ -161,12 +162,17 @@ class Quantizer:
         # adds that up instead of averaging it out. Nagel et al., "Data-Free Quantization Through Weight
         # Equalization and Bias Correction", 2019, section 4.2, here once for the whole network: where the
         # scores of bins or the offsets of patches arise, before anything that is not linear.
-        found = mean_last_output(quantized, self._calibration[:_CORRECTION_IMAGES])
+        found = mean_last_output(quantized, self._correcting)
         return quantized if found is None else shift_bias(quantized, self._mean_output - found)
 
     @cached_property
+    def _correcting(self) -> Sequence[NDArray[Any]]:
+        # Evenly from all of them, which come in the order of specimens.
+        return self._calibration[:: math.ceil(len(self._calibration) / _CORRECTION_IMAGES)]
+
+    @cached_property
     def _mean_output(self) -> NDArray[np.float64]:
-        mean = mean_last_output(self.flatbuffer, self._calibration[:_CORRECTION_IMAGES])
+        mean = mean_last_output(self.flatbuffer, self._correcting)
         assert mean is not None, "what can be quantized has a layer with weights"
         return mean
 

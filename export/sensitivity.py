@@ -23,6 +23,9 @@ _BLOCKS = 40
 # Images by which blocks are put in order, of those that the choice is made by.
 _RANKING_IMAGES = 256
 
+# Keeps ratios finite where a network makes no errors.
+_TINY = 1e-12
+
 Predict = Callable[[bytes, NDArray[np.uint8]], NDArray[np.float64]]
 Tell = Callable[[str], None]
 
@@ -156,7 +159,7 @@ def measure(
         found.append(
             Suffering(
                 block,
-                _mae(after, offsets_um) / _mae(before, offsets_um),
+                _ratio(after, before, offsets_um),
                 float(np.sqrt(np.mean((after - before) ** 2))),
             )
         )
@@ -195,10 +198,10 @@ def choose(
         nothing.
     """
     offsets_um = samples.offsets_um
-    before = predict(quantizer.flatbuffer, samples.images)
     file = quantizer.file(method)
     if not len(offsets_um) or not blocks(quantizer.flatbuffer, method):
         return Choice(file)
+    before = predict(quantizer.flatbuffer, samples.images)
     plain = _loss(predict(file, samples.images), before, offsets_um)
     ranking: tuple[Suffering, ...] = ()
     if ranked or plain > target:
@@ -237,12 +240,15 @@ def _loss(
 ) -> float:
     moved = float(np.mean((after_um - before_um) ** 2))
     wrong = float(np.mean((before_um - offsets_um) ** 2))
-    ratio = _mae(after_um, offsets_um) / _mae(before_um, offsets_um)
-    return max(ratio, math.sqrt(1 + moved / wrong))
+    ratio = _ratio(after_um, before_um, offsets_um)
+    return max(ratio, math.sqrt(1 + moved / max(wrong, _TINY)))
 
 
-def _mae(predicted_um: NDArray[np.float64], offsets_um: NDArray[np.float64]) -> float:
-    return float(np.abs(predicted_um - offsets_um).mean())
+def _ratio(
+    after_um: NDArray[np.float64], before_um: NDArray[np.float64], offsets_um: NDArray[np.float64]
+) -> float:
+    after, before = (float(np.abs(each - offsets_um).mean()) for each in (after_um, before_um))
+    return after / max(before, _TINY)
 
 
 def _layer_name(scope: str) -> str:

@@ -23,7 +23,7 @@ from training.held import held
 from training.labelled import collect, fingerprint
 from training.prepared import VIEWS, Prepared, prepare
 from training.processes import sit_on_several
-from training.quantization_aware import check_recipe
+from training.quantization_aware import RoundedNetwork, check_recipe
 from training.rank import device_count
 from training.recipe import Recipe
 from training.run import (
@@ -93,7 +93,7 @@ def train(
     if recipe.quantization_aware:
         if devices is not None and devices > 1:
             raise ConfigError(
-                f"devices {devices}: rounding is learnt on one, whose norms keep what they have learnt; leave "
+                f"devices {devices}: rounding is learnt on one, whose norms stay as they are; leave "
                 "--devices out"
             )
         devices = 1

@@ -240,7 +240,9 @@ class _Running(fx.Interpreter):
             weights, bias = folded(layer, norm)
         if name in self._plan.weights:
             weights = self._weights(weights)
-        given = {"weight": weights} if layer.bias is None else {"weight": weights, "bias": bias}
+        given = {"weight": weights}
+        if layer.bias is not None and bias is not None:
+            given["bias"] = bias
         value: Tensor = functional_call(layer, given, taken)
         # Of a norm that was folded into a layer that had none.
         return value + bias.view(-1, 1, 1) if layer.bias is None and bias is not None else value
@@ -261,10 +263,11 @@ class _Follower(fx.Tracer):
     ) -> Any:
         if type(m) is nn.Identity:
             return args[0]
-        if isinstance(m, nn.BatchNorm2d) and isinstance(getattr(m, "act", None), nn.Module):
+        activation = getattr(m, "act", None)
+        if isinstance(m, nn.BatchNorm2d) and isinstance(activation, nn.Module):
             # timm's norm has its activation within.
             norm = self.create_proxy("call_module", self.path_of_module(m), args, kwargs)
-            return self.call_module(m.act, m.act.forward, (norm,), {})
+            return self.call_module(activation, activation.forward, (norm,), {})
         return super().call_module(m, forward, args, kwargs)
 
 
