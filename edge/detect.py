@@ -29,7 +29,7 @@ __all__ = ["Detector", "WormLike"]
 _Outline = NDArray[np.int32]
 
 # A worm this many pixels wide carries all that is needed to find it, and little noise.
-_WORK_WIDTH_PX = 6.5
+_WORK_WIDTH_PX = 8.0
 # The background is the mean over this many worm widths, taken twice.
 _BACKGROUND_WIDTHS = 3.0
 # Standard deviation of the energy's Gaussian, in worm widths.

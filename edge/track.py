@@ -52,6 +52,8 @@ _SAME_TIME_S = 1e-6
 # while one lies on the other, for as long as a worm needs to crawl over one.
 _TOUCHING_AREA = 1.4
 _CROSSING_S = 5.0
+# Time for which another must have been seen apart from the worm for that.
+_KNOWN_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,12 @@ class Sighting:
 
 @dataclass(slots=True)
 class _Other:
-    """An object that is not the worm: where it was last seen on its own, how large, how many frames ago."""
+    """An object that is not the worm: where it was last seen on its own, how large; frames since and before."""
 
     centre_px: tuple[float, float]
     area_um2: float
     unseen: int = 0
+    seen: int = 1
 
 
 class WormTracker:
@@ -201,7 +204,7 @@ class WormTracker:
             if not _inside(expected, candidate.box):
                 continue
             for other in self._others:
-                crossing = other is self._touched and self._crossing_s < _CROSSING_S
+                crossing = other is self._touched and self._crossing_s < _CROSSING_S and self._is_known(other)
                 if not (crossing or _area_um2(candidate) >= _TOUCHING_AREA * self._area_um2):
                     continue
                 if _inside(other.centre_px, candidate.box) and not any(
@@ -212,6 +215,10 @@ class WormTracker:
                 ):
                     return candidate, other
         return None
+
+    def _is_known(self, other: _Other) -> bool:
+        """Whether another was seen apart from the worm for long, as a part of its own outline is not."""
+        return other.seen * self._period_s >= _KNOWN_S
 
     def _follow_within(self, pair: WormLike, other: _Other) -> Sighting:
         """Take over where the worm is in the outline that it shares with another."""
@@ -301,6 +308,7 @@ class WormTracker:
                 continue
             if nearest is not None and way < reach:
                 nearest.unseen = 0
+                nearest.seen += self._unlooked
                 if _area_um2(seen) < _TOUCHING_AREA * nearest.area_um2:
                     nearest.centre_px = seen.centre_px
                 # Two in one outline say nothing of where either is; blur makes an outline grow slowly.

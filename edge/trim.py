@@ -23,11 +23,10 @@ FRAMES_PER_PLACE = 3
 FIRST_COMPARISONS = 3
 FIRST_EVERY_S = 1.0
 # What is expected before anything is measured: the standard deviations of a focus curve, in DOF, which are
-# 1.0 to 2.0 over simulated worms, and of a network's constant error near focus, in DOF, which is at most that
-# of a single image (of `default` 0.16).
+# 1.0 to 2.0 over simulated worms, and of a network's constant error, in DOF.
 CURVE_DOF = 1.4
 CURVATURE_SPREAD = 0.5
-ERROR_DOF = 0.16
+ERROR_DOF = 0.3
 # Standard deviation of the logarithm of one frame's F5 about its curve: a worm bends, and its frames agree.
 SCATTER = 0.05
 # Older comparisons count less: a network's error changes as the worm bends and turns, and the next worm under

@@ -42,8 +42,7 @@ def test_finds_the_vertex_of_a_focus_curve(vertex_um, width_dof):
     for _ in range(4):
         now = compare(trim, parabola(vertex_um + 700, width_dof), now, network_um=700)
     # What is expected of curves in general draws the answer towards none, the more the flatter the curve.
-    drawn = 0.33 if width_dof < 2 else 0.5
-    assert trim.offset_um == pytest.approx(vertex_um, abs=drawn * abs(vertex_um) + 3)
+    assert trim.offset_um == pytest.approx(vertex_um, abs=0.33 * abs(vertex_um) + 3)
 
 
 def test_a_worm_that_changes_its_contrast_does_not_mislead():
@@ -68,7 +67,7 @@ def test_a_specimen_that_is_faintest_in_focus_is_not_trimmed():
 
 @pytest.mark.parametrize(
     "disturbed",
-    [lambda t, x: 3.0 if x > 60 else 40.0, lambda t, x: 5.0 if 10.1 < t < 10.2 else 40.0],
+    [lambda t, x: 3.0 if x > 100 else 40.0, lambda t, x: 5.0 if 10.1 < t < 10.2 else 40.0],
     ids=["another worm on one side", "one frame"],
 )
 def test_a_comparison_that_saw_something_else_happen_is_left_out(disturbed):
@@ -105,7 +104,7 @@ def test_a_comparison_that_gave_nothing_is_tried_again_soon():
     for _ in range(3):
         now = compare(trim, parabola(10.0), now + 1)
     assert not trim.due(now + 5)
-    now = compare(trim, lambda t, x: 3.0 if x > 60 else 40.0, now + 10, network_um=80)
+    now = compare(trim, lambda t, x: 3.0 if x > 100 else 40.0, now + 10, network_um=80)
     assert trim.due(now + 1)
 
 
