@@ -79,7 +79,14 @@ class Sighting:
 
 @dataclass(slots=True)
 class _Other:
-    """An object that is not the worm: where it was last seen on its own, how large; frames since and before."""
+    """An object that is not the worm.
+
+    Attributes
+    ----------
+    centre_px, area_um2 : where it was last seen on its own, and how large
+    unseen : frames since then
+    seen : frames in which it was seen
+    """
 
     centre_px: tuple[float, float]
     area_um2: float
