@@ -91,8 +91,9 @@ def export_run(
     lost = bundle.card.parity.accepted_losses
     if lost and not allow_loss:
         raise LossyExportError(
-            f"{out}: not written, {method} has {' and '.join(lost)}; try another --quantization, or insist "
-            "with --allow-loss"
+            f"{out}: not written, {method} has {' and '.join(lost)}; try another --quantization, learn with "
+            f"rounding ('wormfocus train --from {run.folder} --quantization-aware ...'), or insist with "
+            "--allow-loss"
         )
     if figures["file"]["mae_dof"] > 1:
         tell(
