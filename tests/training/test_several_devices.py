@@ -90,6 +90,14 @@ def test_two_processes_learn_what_one_does(trained):
     assert told_of_two[-1].startswith("test: ")
 
 
+@pytest.fixture
+def at_a_keyboard():
+    """Interrupts arrive: what was started in the background ignores them, and so does all that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupted_at(epoch, told):
     """Take lines; do as the keyboard does at the one of an epoch: interrupt all processes of the command."""
 
@@ -104,7 +112,7 @@ def interrupted_at(epoch, told):
 
 
 def test_a_run_on_two_that_is_interrupted_and_killed_ends_as_one_left_alone(
-    stacks, trained, cache, tmp_path, monkeypatch, capfd
+    stacks, trained, cache, tmp_path, monkeypatch, capfd, at_a_keyboard
 ):
     run, recipe, told = tmp_path / "run", tmp_path / "shared.yaml", []
     recipe.write_text(yaml.safe_dump(RECIPE))
