@@ -49,9 +49,8 @@ def main() -> None:
         axes.set_title(title)
         handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
         axes.legend(handles.values(), handles.keys(), fontsize=8, frameon=False)
-    figure.suptitle(
-        "simulated; circle fp32, square fp16, triangle dynamic int8, star static int8", fontsize=10
-    )
+    marks = "simulated; circle fp32, square fp16, triangle dynamic int8, star static int8"
+    figure.suptitle(marks, fontsize=10)
     figure.savefig(options.picture, dpi=110)
 
 
