@@ -85,7 +85,7 @@ class _Other:
     ----------
     centre_px, area_um2 : where it was last seen on its own, and how large
     unseen : frames since then
-    seen : frames in which it was seen
+    seen : frames in which it was seen, those between two looks included
     """
 
     centre_px: tuple[float, float]
