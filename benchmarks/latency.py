@@ -37,7 +37,7 @@ from export.flatbuffer import composition
 from export.parity import Samples
 from export.quantize import Quantization, Quantizer
 from hw.clock import SystemClock
-from hw.config import load_rig
+from hw.config import RigConfig, load_rig
 from training.labelled import collect
 from training.metrics import figures
 from training.prepared import VIEWS, prepare
@@ -137,9 +137,8 @@ def worm_files(
             continue
         predictor = Predictor(bundle)
         told = np.array([predictor.predict(image).offset_um for image in some.images])
-        errors = row_of(some.offsets_um, told, "int8", bundle.card.input, RIG, bundle.flatbuffer)
-        found = figures(some.offsets_um, told, rig.axis.um_per_step, rig.optics.dof_um)
-        errors |= {"bundle": name, **kept(found)}
+        errors = row_of(some.offsets_um, told, "int8", bundle.card.input, rig, bundle.flatbuffer)
+        errors["bundle"] = name
         yield File(name, bundle.card.architecture, bundle.flatbuffer, errors, bundle.card.mirrors)
     for folder in runs:
         run = load_run(folder)
@@ -174,9 +173,8 @@ def judged(
     spec = spec or run.input
     network = Network(flatbuffer, spec, run.record.normalisation, precision)
     told = np.array([network.run(image)[0] for image in samples.images]) * run.scale_um
-    errors = row_of(samples.offsets_um, told, precision, spec, run.recipe.rig, flatbuffer)
-    found = figures(samples.offsets_um, told, run.record.um_per_step, run.record.optics.dof_um)
-    return errors | kept(found) | {"bundle": run.recipe.name}
+    errors = row_of(samples.offsets_um, told, precision, spec, load_rig(run.recipe.rig), flatbuffer)
+    return errors | {"bundle": run.recipe.name}
 
 
 def row_of(
@@ -184,27 +182,24 @@ def row_of(
     told_um: NDArray[np.float64],
     precision: str,
     spec: InputSpec,
-    rig: str,
+    rig: RigConfig,
     flatbuffer: bytes,
 ) -> Row:
     """Return what a row says of a file before it is timed."""
     made_of = composition(flatbuffer)
+    found = figures(offsets_um, told_um, rig.axis.um_per_step, rig.optics.dof_um)
     return {
         "precision": precision,
         "input": f"{spec.width_px}x{spec.height_px}",
-        "rig": rig,
+        "rig": rig.name,
         "n": len(told_um),
         "error_of_zero_um": float(np.abs(offsets_um).mean()),
         "bytes": len(flatbuffer),
         "operations": dict(made_of.counts),
         "left_in_float": made_of.counts.get("float", 0),
         "int8_share": made_of.int8_share,
+        **{key: found[key] for key in ("mae_um", "mae_steps", "mae_dof", "sign_error_rate")},
     }
-
-
-def kept(found: dict[str, float | int | None]) -> Row:
-    """Return the figures that a row keeps."""
-    return {key: found[key] for key in ("mae_um", "mae_steps", "mae_dof", "sign_error_rate")}
 
 
 def timed_rows(files: Sequence[File], seconds: float) -> list[Row]:
