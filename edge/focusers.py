@@ -180,7 +180,8 @@ class NetworkFocuser:
     def look(self, frame: Frame, axis: AxisReading, now: float) -> Look:
         """Look at one frame and decide; `axis` is the axis at `now`."""
         stages, controller = StageTimes(), self.controller
-        stages.track = _timed(lambda: self._subject.find(frame, closely=controller.wants_sharpness))
+        compared = controller.wants_sharpness(frame, axis)
+        stages.track = _timed(lambda: self._subject.find(frame, closely=compared))
         begin = perf_counter()
         window, box = self._subject.cut(frame)
         small = resize_to_input(window, self._spec)
@@ -199,7 +200,7 @@ class NetworkFocuser:
             prediction,
             self._subject.note,
             self._subject.seen,
-            sharpness(window) if controller.wants_sharpness else None,
+            sharpness(window) if compared else None,
         )
         decision = controller.decide(seen, axis, now)
         stages.decide = perf_counter() - begin

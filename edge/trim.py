@@ -93,8 +93,12 @@ class ContrastTrim:
 
     @property
     def comparing(self) -> bool:
-        """Whether a comparison is in progress, and frames' sharpness is wanted."""
+        """Whether a comparison is in progress."""
         return self._comparison is not None
+
+    def takes(self, exposure_start_s: float) -> bool:
+        """Whether a comparison waits for a frame exposed then, the lens being at rest."""
+        return self._comparison is not None and exposure_start_s >= self._comparison.command_s
 
     @property
     def target_um(self) -> float | None:
@@ -123,7 +127,7 @@ class ContrastTrim:
     def record(self, exposure_start_s: float, lens_um: float, sharpness: float, now: float) -> None:
         """Take in a frame exposed with the lens at rest; frames of before the last move are left out."""
         comparison = self._comparison
-        if comparison is None or exposure_start_s < comparison.command_s:
+        if comparison is None or not self.takes(exposure_start_s):
             return
         if not sharpness > 0:
             self.end(now)

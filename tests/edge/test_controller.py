@@ -219,7 +219,8 @@ def test_a_usable_prediction_ends_a_search(make_config):
         pass
     decision = bench.see(300.0)
     assert decision.state == "locking"
-    assert not bench.controller.wants_sharpness
+    later = Observation(bench.now + 0.05, bench.now + 0.052, bench.axis.position_steps, False)
+    assert not bench.controller.wants_sharpness(later, bench.axis)
 
 
 def test_a_fault_is_said_with_its_cause(make_config):
