@@ -53,7 +53,7 @@ _CORE_SHARE = 0.9
 _WHOLE_SHARE = 0.9
 # Outlines of the energy stand outside the body by this share of a worm's width on every side.
 _HALO_WIDTHS = 0.3
-# What is looked at around a part of the frame, in worm widths: the background's reach, and that of the energy.
+# What is looked at around a part of the frame, in worm widths: as far as the background's mean reaches.
 _SURROUNDINGS_WIDTHS = 3.0
 
 
