@@ -115,7 +115,7 @@ def _arithmetic(made_of: Composition) -> list[str]:
         "dynamic": "with int8 weights that measure their input as they run",
         "float16": "with half-precision weights, computed in float",
         "float": "in float",
-        "other": "with several kinds of numbers at once",
+        "other": "with integers or several kinds of numbers",
     }
     counts = [
         f"{made_of.counts[precision]} {words[precision]}"

@@ -15,8 +15,8 @@ class Composition:
 
     Attributes
     ----------
-    counts : number of operators of each precision, conversions left out; `float` is what operators
-        call `float32`
+    counts : number of operators of each precision, conversions left out; that of `float32` is called
+        `float`
     borders : operators that only convert one kind of numbers into another
     float_kinds : number of operators of precision `float`, by name, the most frequent first
     int8_share : of all multiply-adds, 0 to 1, those with int8 weights
@@ -41,7 +41,7 @@ class Composition:
 def composition(operators: Sequence[Operator]) -> Composition:
     """Count operators by what they compute with."""
     inner = [operator for operator in operators if not operator.converts]
-    # Figures of exports know one kind of float only.
+    # In the figures of exports, float32 is plainly called float.
     kinds = Counter("float" if each.precision == "float32" else each.precision for each in inner)
     floats = Counter(operator.name for operator in inner if operator.precision == "float32")
     total = sum(operator.multiply_adds for operator in inner)
