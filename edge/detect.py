@@ -199,13 +199,18 @@ class Detector:
         return sorted((worm for worm, _ in kept), key=lambda w: -w.score)
 
     def _surroundings(self, around: Box, whole: Box) -> Box:
-        """Reduced pixels of a part of the frame and of what its background is the mean of."""
+        """Reduced pixels of a part of the frame and of what its background is the mean of.
+
+        All of them where next to nothing of that lies in the frame.
+        """
         margin = _SURROUNDINGS_WIDTHS * self._width_px
         n = self._reduction
         left = max(0, math.floor(around.x / n - margin))
         top = max(0, math.floor(around.y / n - margin))
         right = min(whole.width, math.ceil((around.x + around.width) / n + margin))
         bottom = min(whole.height, math.ceil((around.y + around.height) / n + margin))
+        if min(right - left, bottom - top) < margin:
+            return whole
         return Box(left, top, right - left, bottom - top)
 
     def _reduce(self, pixels: NDArray[np.uint8], part: Box) -> NDArray[np.uint8]:

@@ -370,6 +370,13 @@ def test_without_a_whole_frame_before_the_whole_is_looked_at() -> None:
     assert Detector(1000, 80, UM_PER_PX).detect(frame, around=Box(700, 500, 50, 50)) == expected
 
 
+@pytest.mark.parametrize("corner", [(WIDTH + 70, 100), (-140, 100), (300, HEIGHT + 70), (WIDTH + 900, -900)])
+def test_where_the_part_lies_outside_the_whole_is_looked_at(corner: tuple[int, int]) -> None:
+    detector = Detector(1000, 80, UM_PER_PX)
+    frame = draw([crawl(4)])
+    assert detector.detect(frame) == detector.detect(frame, around=Box(*corner, 60, 60))
+
+
 def test_a_worm_that_vanishes_is_missed_at_the_next_look(sparing: WormTracker) -> None:
     for frame in range(9):
         sparing.track(draw([crawl(frame)], seed=frame))
