@@ -58,7 +58,7 @@ def test_contrast_trims_the_constant_error_of_a_network(make_scene, make_config,
 
 
 def test_comparisons_are_few_and_stay_in_focus(make_scene, make_config):
-    scene = make_scene(0, config=make_config(control={"trim_every_s": 10}))
+    scene = make_scene(0, config=make_config(axis={"backlash_steps": 3}, control={"trim_every_s": 10}))
     figures = run_autofocus(scene.rig, scene.network(sigma_um=20), seconds=40, truth=scene.truth)
     # Three to begin with, and one every ten seconds: three moves each, and few others.
     assert 3 * 6 <= figures.moves <= 3 * 7 + 6
