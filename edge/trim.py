@@ -27,8 +27,8 @@ FIRST_EVERY_S = 1.0
 CURVE_DOF = 1.4
 CURVATURE_SPREAD = 0.5
 ERROR_DOF = 0.25
-# Standard deviation of the logarithm of one frame's F5 about its curve. Frames of one place agree to 0.01, but
-# a worm bends between the places, and its contrast need not be highest just where it is in focus.
+# Standard deviation of the logarithm of one frame's F5 about its curve. Frames of one place agree to 0.01; a
+# worm that bends between the places does not, nor need its contrast be highest just where it is in focus.
 SCATTER = 0.1
 # Older comparisons count less: a network's error changes as the worm bends and turns, and the next worm under
 # the same lens is another specimen.
