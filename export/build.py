@@ -101,7 +101,7 @@ def export_run(
     except ConfigError as error:
         if parent is not None or not allow_loss:
             raise
-        tell(f"warning: {error.args[0]}")
+        tell(f"warning: {error}")
         reference = run
     data = export_data(run, list(stacks) or run.stacks, cache, tell)
     bundle, figures = build(run, data, out, method, reference, mirrors=mirrors, pixels=pixels, tell=tell)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hw.errors import ConfigError
-from training.run import Ancestor, Run, load_run
+from training.run import Run, load_run
 
 __all__ = ["float_reference"]
 
@@ -58,13 +58,8 @@ def _before(run: Run, folder: Path | None) -> Run:
             f"{run.folder}: is compared with the float network of {place}, from which it learnt with "
             f"rounding, and that cannot be opened ({reason}); {_NEXT}"
         ) from error
-    _check_same(found, started, run)
-    return found
-
-
-def _check_same(found: Run, started: Ancestor, run: Run) -> None:
     if found.weights_sha256 != started.weights_sha256:
         raise ConfigError(
-            f"{found.folder}: has other weights than those that {run.folder} learnt with rounding from; "
-            f"{_NEXT}"
+            f"{place}: has other weights than those that {run.folder} learnt with rounding from; {_NEXT}"
         )
+    return found
