@@ -63,7 +63,8 @@ def fine_tuning(parent: Recipe, folder: Path) -> Recipe:
 def quantization_aware(parent: Recipe, folder: Path) -> Recipe:
     """Return the recipe that makes a run fit for static int8: as `fine_tuning`, on the run's own specimens.
 
-    Those are divided as they were for the run, so that the ones to test on are still new.
+    Those are divided as they were for the run, so that the ones to test on are still new. It has the minutes
+    that the run had: a tenth of them would be a twentieth of the images, too few (benchmarks/README.md).
 
     Parameters
     ----------
@@ -75,6 +76,7 @@ def quantization_aware(parent: Recipe, folder: Path) -> Recipe:
             "name": parent.name.removesuffix(ROUNDED) + ROUNDED,
             "quantization_aware": True,
             "precision": "32-true",
+            "max_minutes": parent.max_minutes,
             "split": parent.split,
         }
     )

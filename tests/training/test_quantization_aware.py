@@ -121,6 +121,8 @@ def test_a_run_ends_with_plain_weights_and_its_own_statistics(parent, stacks, tm
         kept = "running" in name or name.endswith("num_batches_tracked")
         assert torch.equal(value, before[name]) == kept, name
     assert run.recipe.name == "tiny_quantization_aware"
+    timed = parent.recipe.model_copy(update={"max_minutes": 11.0})
+    assert quantization_aware(timed, parent.folder).max_minutes == 11.0
     # On the specimens of the run, divided as they were.
     assert run.split == parent.split
     assert not any("measured anew" in line for line in lines)
