@@ -18,7 +18,7 @@ from methods.report import print_rows, write_report
 
 from edge.bench.cost_fit import Published, fitted_document
 from edge.bench.cost_model import Share, shares_of
-from edge.bench.operators import operators_of
+from edge.bundle.operators import operators_of
 
 FOLDER = Path(__file__).parents[1] / "edge" / "bench"
 SIDE_PX = 224

@@ -26,16 +26,16 @@ from methods.report import Row, print_rows, write_report
 from numpy.typing import NDArray
 
 from edge.bench.candidate import Candidate
-from edge.bench.operators import operators_of
 from edge.bench.run import run_bench
 from edge.bench.workers import find_runtimes
 from edge.bundle import InputSpec, Network, Predictor, load_bundle, shipped_bundles
-from export.build import quantized
+from edge.bundle.composition import composition
+from edge.bundle.operators import operators_of
+from export.build import quantized, quantizer_of
 from export.convert import convert
-from export.data import ExportData, export_data, network_inputs
-from export.flatbuffer import composition
+from export.data import ExportData, export_data
 from export.parity import Samples
-from export.quantize import Quantization, Quantizer
+from export.quantize import Quantization
 from hw.clock import SystemClock
 from hw.config import RigConfig, load_rig
 from training.labelled import collect
@@ -74,7 +74,7 @@ class File:
 
     def candidate(self) -> Candidate:
         """Return it as something to be timed."""
-        operators = tuple(operators_of(self.flatbuffer, self.name))
+        operators = operators_of(self.flatbuffer, self.name)
         sha256 = hashlib.sha256(self.flatbuffer).hexdigest()
         return Candidate(self.name, self.network, "tflite", self.flatbuffer, sha256, self.asks, operators, {})
 
@@ -156,14 +156,12 @@ def worm_files(
 
 def in_precisions(run: Run, data: ExportData) -> Iterator[tuple[str, bytes]]:
     """Yield a run's network in each precision, static int8 with what suffers spared, as export does it."""
-    usual = Quantizer(
-        convert(run.answering, run.input), network_inputs(data.calibration, run.record.normalisation)
-    )
+    quantizer = quantizer_of(run, data)
     for method, precision in PRECISIONS.items():
         if method == "static-int8":
-            yield precision, quantized(run, data, method).flatbuffer
+            yield precision, quantized(run, data, quantizer, method).flatbuffer
         else:
-            yield precision, usual.file(method)
+            yield precision, quantizer.file(method)
 
 
 def judged(
@@ -186,7 +184,7 @@ def row_of(
     flatbuffer: bytes,
 ) -> Row:
     """Return what a row says of a file before it is timed."""
-    made_of = composition(flatbuffer)
+    made_of = composition(operators_of(flatbuffer))
     found = figures(offsets_um, told_um, rig.axis.um_per_step, rig.optics.dof_um)
     return {
         "precision": precision,

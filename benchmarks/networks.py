@@ -6,7 +6,7 @@ Exports are of untrained networks at a small input, so they say whether the path
 file is: the difference is the largest one between the torch network's answers (offsets, and logarithms of
 deviations) and the file's, in units of the recipe's scale, over a few random images. Random answers of an
 untrained network are small, and so `offsets_std` stands beside it. Operations are counted as
-`export.flatbuffer.composition` does.
+`edge.bundle.composition` does.
 """
 
 import argparse
@@ -17,8 +17,9 @@ import torch
 from methods.report import Row, print_rows, write_report
 
 from edge.bundle import Network, Normalisation
+from edge.bundle.composition import composition
+from edge.bundle.operators import operators_of
 from export.convert import convert
-from export.flatbuffer import composition
 from export.quantize import QUANTIZATIONS, Quantizer
 from training import networks
 from training.heads import Answering, build
@@ -110,7 +111,7 @@ def export_rows(name: str, head: HeadName, seed: int) -> list[Row]:
         flatbuffer = quantizer.file(method)
         file = Network(flatbuffer, recipe.input, PLAIN, name)
         there = np.stack([file.run(image) for image in images])
-        made_of = composition(flatbuffer)
+        made_of = composition(operators_of(flatbuffer))
         row: Row = {
             "case": "export",
             "network": name,

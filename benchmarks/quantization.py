@@ -18,10 +18,11 @@ from methods.report import Row, print_rows, write_report
 from numpy.typing import NDArray
 
 from edge.bundle import Network
-from export.build import quantized
+from edge.bundle.composition import composition
+from edge.bundle.operators import operators_of
+from export.build import quantized, quantizer_of
 from export.convert import convert
 from export.data import ExportData, export_data, network_inputs
-from export.flatbuffer import composition
 from export.quantize import QUANTIZATIONS, Quantizer
 from export.rewrite import rewritten
 from training.metrics import figures
@@ -72,7 +73,7 @@ def rows_of(run: Run, data: ExportData) -> list[Row]:
         network = Network(file.flatbuffer, run.input, run.record.normalisation, file.precision)
         told = np.array([network.run(image)[0] for image in data.test.images]) * run.scale_um
         found = figures(data.test.offsets_um, told, run.record.um_per_step, run.record.optics.dof_um)
-        made_of = composition(file.flatbuffer)
+        made_of = composition(operators_of(file.flatbuffer))
         mae_um = found["mae_um"]
         assert mae_um is not None, "there are images"
         rows.append(
@@ -104,14 +105,14 @@ def rows_of(run: Run, data: ExportData) -> list[Row]:
 
 def files_of(run: Run, data: ExportData) -> list[File]:
     """Convert and quantize a run's network in every way; the float file as exported comes first."""
-    inputs = network_inputs(data.calibration, run.record.normalisation)
-    usual = Quantizer(convert(run.answering, run.input), inputs)
+    usual = quantizer_of(run, data)
     files = [File(method, "", usual.file(method)) for method in reversed(QUANTIZATIONS)]
-    choice = quantized(run, data, "static-int8")
+    choice = quantized(run, data, usual, "static-int8")
     names = tuple(block.name for block in choice.spared), tuple(block.name for block in choice.left_float)
     files.append(File("static-int8", "what suffers is spared", choice.flatbuffer, *names))
     network = run.answering
     if rewritten(network) is not network:
+        inputs = network_inputs(data.calibration, run.record.normalisation)
         plain = Quantizer(convert(network, run.input, rewrite=False), inputs)
         files += [File(method, "not rewritten", plain.file(method)) for method in reversed(QUANTIZATIONS)]
     return files

@@ -14,6 +14,7 @@ from edge.plane import PlaneFilter
 from edge.scan import Scan, scan_positions
 from edge.trim import ContrastTrim
 from hw.config import RigConfig
+from hw.frame import Frame
 
 __all__ = ["Controller", "Observation", "OffsetPrediction"]
 
@@ -125,10 +126,13 @@ class Controller:
         """How much of `plane_um` is the network's constant error, found by contrast, um."""
         return self._trim.offset_um
 
-    @property
-    def wants_sharpness(self) -> bool:
-        """Whether the next observation should carry a sharpness."""
-        return self._scan is not None or self._trim.comparing
+    def wants_sharpness(self, frame: Frame | Observation, axis: AxisReading) -> bool:
+        """Whether a frame's sharpness would be used: only once the lens rests where it was sent to look."""
+        if frame.lens_moving or axis.moving:
+            return False
+        if self._scan is not None:
+            return frame.exposure_start_s >= self._scan_command_s
+        return self._trim.takes(frame.exposure_start_s)
 
     def start(self, now: float) -> None:
         """Enable the controller at time `now` in seconds. Enabled is not locked."""
@@ -236,7 +240,7 @@ class Controller:
         if abs(plane_um - seen.lens_steps * self._um_per_step) > UNLOCK_RATIO * self._lock_um:
             trim.end(now)
             return None
-        if settled and seen.sharpness is not None:
+        if seen.sharpness is not None and self.wants_sharpness(seen, axis):
             trim.record(seen.exposure_start_s, seen.lens_steps * self._um_per_step, seen.sharpness, now)
         if trim.target_um is None:
             return None
@@ -281,8 +285,7 @@ class Controller:
 
     def _search(self, scan: Scan, seen: Observation, axis: AxisReading, now: float) -> Decision:
         """Go on with a scan; end it at the sharpest place, or where focus was last good."""
-        fresh = seen.exposure_start_s >= self._scan_command_s and not seen.lens_moving and not axis.moving
-        if fresh and seen.sharpness is not None:
+        if seen.sharpness is not None and self.wants_sharpness(seen, axis):
             scan.record(seen.sharpness)
             if scan.target_steps is not None:
                 self._scan_command_s = now

@@ -53,6 +53,8 @@ _CORE_SHARE = 0.9
 _WHOLE_SHARE = 0.9
 # Outlines of the energy stand outside the body by this share of a worm's width on every side.
 _HALO_WIDTHS = 0.3
+# What is looked at around a part of the frame, in worm widths: as far as the background's mean reaches.
+_SURROUNDINGS_WIDTHS = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,51 @@ class WormLike:
     score: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Backdrop:
+    """What the energy of a whole image is where there is no worm, and its largest."""
+
+    median: float
+    deviation: float
+    largest: float
+
+    def levels(self, largest: float) -> list[float]:
+        """Thresholds from the noise up to the brightest outline, in geometric steps above the median."""
+        above = max(self.largest, largest) - self.median
+        highest = min(_HIGHEST_SHARE * above / self.deviation, _HIGHEST_LEVEL)
+        if highest <= _LOWEST_LEVEL:
+            return [self.median + _LOWEST_LEVEL * self.deviation]
+        step = (highest / _LOWEST_LEVEL) ** (1 / (_LEVELS - 1))
+        return [self.median + self.deviation * _LOWEST_LEVEL * step**k for k in range(_LEVELS)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Energy:
+    """The map of local energy.
+
+    Attributes
+    ----------
+    map : of the part looked at, reduced pixels
+    part, whole : that part and the whole image, reduced pixels
+    frame_size : width and height of the full frame
+    """
+
+    map: NDArray[np.float32]
+    part: Box
+    whole: Box
+    frame_size: tuple[int, int]
+
+    def cuts(self, x: int, y: int, width: int, height: int) -> bool:
+        """Whether a rectangle of the map ends where the map does and the image does not."""
+        part, whole = self.part, self.whole
+        return (
+            (x == 0 and part.x > 0)
+            or (y == 0 and part.y > 0)
+            or (x + width == part.width and part.x + part.width < whole.width)
+            or (y + height == part.height and part.y + part.height < whole.height)
+        )
+
+
 class Detector:
     """Finds worm-like objects of a given size at a given scale.
 
@@ -89,9 +136,9 @@ class Detector:
         self._length_um = length_um
         self._width_um = width_um
         self._full_um_per_px = um_per_px
-        self._green: NDArray[np.uint8] | None = None
-        self._buffers: tuple[NDArray[np.float32], ...] | None = None
-        self._median = np.empty((0, 0), np.uint8)
+        self._green = np.empty(0, np.uint8)
+        self._median = np.empty(0, np.uint8)
+        self._maps = tuple(np.empty(0, np.float32) for _ in range(4))
         self._look_at_scale(1.0)
 
     def _look_at_scale(self, scale: float) -> None:
@@ -104,32 +151,46 @@ class Detector:
         self._reduction = self._image_reduction * scale
         self._um_per_px = self._full_um_per_px * self._reduction
         self._width_px = self._width_um / self._um_per_px
+        self._backdrop: _Backdrop | None = None
 
-    def detect(self, pixels: NDArray[np.uint8], scale: float = 1.0) -> list[WormLike]:
+    def detect(
+        self, pixels: NDArray[np.uint8], scale: float = 1.0, *, around: Box | None = None
+    ) -> list[WormLike]:
         """Find worm-like objects, best first.
 
         Parameters
         ----------
         pixels : (H, W, 3) uint8, RGB; or (H, W) uint8, brightness
         scale : full-frame pixels per pixel of this image; above 1 for a smaller image of the whole field
+        around : look at this part and its surroundings only, full-frame pixels, with the levels that the last
+            whole image gave; without one before, the whole image is looked at
 
         Returns
         -------
         list of WormLike
-            None lies inside another's outline.
+            None lies inside another's outline, and none is cut off by an end of the part looked at that is
+            no end of the image.
         """
         if scale != self._scale:
             self._look_at_scale(scale)
-        full_size = tuple(round(n * scale) for n in pixels.shape[:2])
-        energy = self._energy(self._reduce(pixels))
-        # Every third pixel of every third row is plenty for a median, at a tenth of the time.
-        sample = energy[::3, ::3]
-        median = float(np.median(sample))
-        deviation = max(1.4826 * float(np.median(np.abs(sample - median))), _NOISE_FLOOR)
+        n = self._image_reduction
+        whole = Box(0, 0, pixels.shape[1] // n, pixels.shape[0] // n)
+        part = whole if around is None or self._backdrop is None else self._surroundings(around, whole)
+        energy = self._energy(self._reduce(pixels, part))
+        largest = float(energy.max())
+        if part == whole or self._backdrop is None:
+            # Every third pixel of every third row is plenty for a median, at a tenth of the time.
+            sample = energy[::3, ::3]
+            median = float(np.median(sample))
+            deviation = max(1.4826 * float(np.median(np.abs(sample - median))), _NOISE_FLOOR)
+            self._backdrop = _Backdrop(median, deviation, largest)
+        backdrop = self._backdrop
+        frame_size = (round(pixels.shape[1] * scale), round(pixels.shape[0] * scale))
+        seen = _Energy(energy, part, whole, frame_size)
         kept: list[tuple[WormLike, _Outline]] = []
         # From the highest level down: an outline replaces those inside it unless they are worth more.
-        for level in reversed(self._levels(median, deviation, float(energy.max()))):
-            for worm, outline in self._outlined(energy, level, median, deviation, full_size):
+        for level in reversed(backdrop.levels(largest)):
+            for worm, outline in self._outlined(seen, level, backdrop):
                 inside = [k for k in kept if _contains(outline, k[1])]
                 rivals = sum(_worth(k[0]) for k in inside)
                 if _worth(worm) >= (rivals * _WHOLE_SHARE if len(inside) == 1 else rivals):
@@ -137,36 +198,48 @@ class Detector:
                     kept.append((worm, outline))
         return sorted((worm for worm, _ in kept), key=lambda w: -w.score)
 
-    def _reduce(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def _surroundings(self, around: Box, whole: Box) -> Box:
+        """Reduced pixels of a part of the frame and of what its background is the mean of.
+
+        All of them where next to nothing of that lies in the frame.
+        """
+        margin = _SURROUNDINGS_WIDTHS * self._width_px
+        n = self._reduction
+        left = max(0, math.floor(around.x / n - margin))
+        top = max(0, math.floor(around.y / n - margin))
+        right = min(whole.width, math.ceil((around.x + around.width) / n + margin))
+        bottom = min(whole.height, math.ceil((around.y + around.height) / n + margin))
+        if min(right - left, bottom - top) < margin:
+            return whole
+        return Box(left, top, right - left, bottom - top)
+
+    def _reduce(self, pixels: NDArray[np.uint8], part: Box) -> NDArray[np.uint8]:
         """Green channel, averaged over squares of `reduction` pixels: the least noise of the three."""
-        height, width = pixels.shape[:2]
-        if pixels.ndim == 2:
-            grey = pixels
-        else:
-            if self._green is None or self._green.shape != (height, width):
-                self._green = np.empty((height, width), np.uint8)
-            cv2.extractChannel(pixels, 1, self._green)
-            grey = self._green
         n = self._image_reduction
-        if n == 1:
-            return grey
-        small = (width // n, height // n)
         # Whole squares only: INTER_AREA is ten times faster at an integer ratio. All of their rows: reading a
         # third of them would save a third of the time, but the noise left then costs focus on faint worms.
-        whole = grey[: small[1] * n, : small[0] * n]
-        return np.asarray(cv2.resize(whole, small, interpolation=cv2.INTER_AREA), np.uint8)
+        grey = pixels[part.y * n : (part.y + part.height) * n, part.x * n : (part.x + part.width) * n]
+        if grey.ndim == 3:
+            if self._green.size < pixels.size // 3:
+                self._green = np.empty(pixels.size // 3, np.uint8)
+            green = self._green[: grey.size // 3].reshape(grey.shape[:2])
+            grey = np.asarray(cv2.extractChannel(grey, 1, green), np.uint8)
+        if n == 1:
+            return grey
+        return np.asarray(cv2.resize(grey, (part.width, part.height), interpolation=cv2.INTER_AREA), np.uint8)
 
     def _energy(self, small: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the map of local energy, in a buffer that the next call overwrites.
 
         Nothing is allocated: getting fresh memory from the system takes longer than computing with it.
         """
-        if self._buffers is None or self._buffers[0].shape != small.shape:
-            self._buffers = tuple(np.empty(small.shape, np.float32) for _ in range(4))
-            self._median = np.empty(small.shape, np.uint8)
-        relative, first, second, energy = self._buffers
-        cv2.medianBlur(small, _MEDIAN_PX, dst=self._median)
-        np.copyto(relative, self._median)
+        if self._median.size < small.size:
+            self._median = np.empty(small.size, np.uint8)
+            self._maps = tuple(np.empty(small.size, np.float32) for _ in self._maps)
+        relative, first, second, energy = (each[: small.size].reshape(small.shape) for each in self._maps)
+        median = self._median[: small.size].reshape(small.shape)
+        cv2.medianBlur(small, _MEDIAN_PX, dst=median)
+        np.copyto(relative, median)
         side = int(_BACKGROUND_WIDTHS * self._width_px) | 1
         cv2.blur(relative, (side, side), dst=first)
         cv2.blur(first, (side, side), dst=second)
@@ -184,22 +257,9 @@ class Detector:
         cv2.GaussianBlur(squared, (reach, reach), sigma, dst=second)
         return np.asarray(cv2.sqrt(second, dst=energy), np.float32)
 
-    def _levels(self, median: float, deviation: float, largest: float) -> list[float]:
-        """Thresholds from the noise up to the brightest outline, in geometric steps above the median."""
-        highest = min(_HIGHEST_SHARE * (largest - median) / deviation, _HIGHEST_LEVEL)
-        if highest <= _LOWEST_LEVEL:
-            return [median + _LOWEST_LEVEL * deviation]
-        return [median + deviation * float(k) for k in np.geomspace(_LOWEST_LEVEL, highest, _LEVELS)]
-
-    def _outlined(
-        self,
-        energy: NDArray[np.float32],
-        level: float,
-        median: float,
-        deviation: float,
-        frame_size: tuple[int, ...],
-    ) -> list[tuple[WormLike, _Outline]]:
-        """Objects that stand out at a level, with their outlines in the reduced image."""
+    def _outlined(self, seen: _Energy, level: float, backdrop: _Backdrop) -> list[tuple[WormLike, _Outline]]:
+        """Objects that stand out at a level, with their outlines in the part looked at."""
+        energy, median = seen.map, backdrop.median
         mask = (energy > level).view(np.uint8)
         outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         found = []
@@ -214,22 +274,25 @@ class Detector:
             if shape < 0.05:
                 continue
             x, y, width, height = cv2.boundingRect(outline)
+            if seen.cuts(x, y, width, height):
+                continue
             inside = np.zeros((height, width), np.uint8)
             cv2.drawContours(inside, [outline], 0, 1, cv2.FILLED, offset=(-x, -y))
             patch = energy[y : y + height, x : x + width]
             mean = cv2.mean(patch, inside)[0]
-            contrast = (mean - median) / deviation
+            contrast = (mean - median) / backdrop.deviation
             core = _longest((patch > median + _CORE_SHARE * (mean - median)).view(np.uint8) & inside)
             unbroken = _flat_top(max(core, 1.0) * self._um_per_px / length_um, 0.5, 2.0, 0.3)
             moments = cv2.moments(inside, True)
+            left, top = x + seen.part.x, y + seen.part.y
             found.append(
                 (
                     WormLike(
                         centre_px=(
-                            (x + moments["m10"] / moments["m00"] + 0.5) * self._reduction,
-                            (y + moments["m01"] / moments["m00"] + 0.5) * self._reduction,
+                            (left + moments["m10"] / moments["m00"] + 0.5) * self._reduction,
+                            (top + moments["m01"] / moments["m00"] + 0.5) * self._reduction,
                         ),
-                        box=self._full_box(x, y, width, height, frame_size),
+                        box=self._full_box(left, top, width, height, seen.frame_size),
                         length_um=length_um,
                         width_um=width_um,
                         contrast=contrast,
@@ -246,13 +309,13 @@ class Detector:
         width = width_um / self._width_um
         return _flat_top(length, 0.75, 1.6, 0.3) * _flat_top(width, 1.2, 3.2, 0.4)
 
-    def _full_box(self, x: int, y: int, width: int, height: int, frame_size: tuple[int, ...]) -> Box:
+    def _full_box(self, x: int, y: int, width: int, height: int, frame_size: tuple[int, int]) -> Box:
         """Bounding rectangle in full-frame pixels, less the halo of the energy, inside the frame."""
         n = self._reduction
         halo = min(_HALO_WIDTHS * self._width_px, (width - 1) / 2, (height - 1) / 2)
         left, top = round((x + halo) * n), round((y + halo) * n)
-        right = min(round((x + width - halo) * n), frame_size[1])
-        bottom = min(round((y + height - halo) * n), frame_size[0])
+        right = min(round((x + width - halo) * n), frame_size[0])
+        bottom = min(round((y + height - halo) * n), frame_size[1])
         return Box(left, top, max(1, right - left), max(1, bottom - top))
 
 

@@ -46,6 +46,9 @@ _OTHERS_WEIGHT = 0.05
 # Within so many worm lengths another may touch the worm soon; below this share of its area it is no worm.
 _NEAR_LENGTHS = 1.5
 _SMALL_SHARE = 0.5
+# Every so many looks the whole frame is looked at, and not only where the worm should be: another worm cannot
+# come near in less time.
+_LOOKS_PER_SWEEP = 5
 # Sums of frame periods that differ by less are the same time.
 _SAME_TIME_S = 1e-6
 # The outline of two worms that come to touch has at least so many times the worm's area; it may be smaller
@@ -105,8 +108,9 @@ class WormTracker:
 
     Notes
     -----
-    A worm that is followed with no other near is looked for every `config.look_every_s` and carried on with
-    its velocity in between, for finding it costs as much as a small network.
+    A worm that is followed with no other near is looked for every `config.look_every_s`, where it should be,
+    and every fifth time in the whole frame; in between it is carried on with its velocity. Searching every
+    frame costs as much as a small network.
     """
 
     def __init__(self, config: TrackingConfig, um_per_px: float, frame_period_s: float) -> None:
@@ -124,7 +128,7 @@ class WormTracker:
         self._likeness = 0.0
         self._elapsed_s = 0.0
         self._missed = 0
-        self._unlooked = 0
+        self._unswept = 0
         self._last: Sighting | None = None
         self._others: list[_Other] = []
         self._touched: _Other | None = None
@@ -147,13 +151,18 @@ class WormTracker:
         Sighting
         """
         self._elapsed_s += frames_passed * self._period_s
-        self._unlooked += frames_passed
+        self._unswept += frames_passed
         recent = self._elapsed_s < self._config.look_every_s - _SAME_TIME_S
         if self._last is not None and recent and not closely:
             return self._carried_on(self._last)
+        if self._last is not None and not self._sweep_is_due():
+            glimpsed = self._look_around(self._last, pixels, scale)
+            if glimpsed is not None:
+                self._last = glimpsed
+                return glimpsed
         objects = self._detector.detect(pixels, scale)
         sighting = self._look(objects, pixels.shape, scale)
-        self._unlooked = 0
+        self._unswept = 0
         steady = sighting.state == "tracked" and self._touched is None and not self._near_another()
         self._last = sighting if steady else None
         return sighting
@@ -244,6 +253,24 @@ class WormTracker:
         self._elapsed_s, self._missed = 0.0, 0
         return Sighting(box, self._centre, "tracked", pair.score, "touches another worm")
 
+    def _sweep_is_due(self) -> bool:
+        """Whether it is time to look at the whole frame again."""
+        return self._unswept * self._period_s >= self._sweep_every_s() - _SAME_TIME_S
+
+    def _sweep_every_s(self) -> float:
+        return max(self._period_s, _LOOKS_PER_SWEEP * self._config.look_every_s)
+
+    def _look_around(self, last: Sighting, pixels: NDArray[np.uint8], scale: float) -> Sighting | None:
+        """Look where the worm should be; None if it is not there whole, or not alone."""
+        around = self._carried_on(last).box
+        objects = self._detector.detect(pixels, scale, around=around)
+        worm = self._next(objects)
+        if worm is None or any(
+            o is not worm and _area_um2(o) > _SMALL_SHARE * self._area_um2 for o in objects
+        ):
+            return None
+        return Sighting(worm.box, worm.centre_px, "tracked", worm.score, self._follow(worm))
+
     def _carried_on(self, last: Sighting) -> Sighting:
         """Say where the worm is by its velocity."""
         assert self._centre is not None
@@ -290,9 +317,8 @@ class WormTracker:
         )
 
     def _other_reach_px(self) -> float:
-        # Over as much time as passes between two looks when no frame was dropped.
-        usual_s = max(self._period_s, self._config.look_every_s)
-        way_um = self._config.max_speed_um_s * min(self._unlooked * self._period_s, usual_s)
+        # Over as much time as passes between two sweeps when no frame was dropped.
+        way_um = self._config.max_speed_um_s * min(self._unswept * self._period_s, self._sweep_every_s())
         reach_um = way_um + _OUTLINE_JITTER * self._config.worm_length_um
         return reach_um / self._um_per_px
 
@@ -302,7 +328,7 @@ class WormTracker:
         expected = self._expected() if worm is None and self._centre is not None else None
         apart = 0.6 * self._config.worm_length_um / self._um_per_px
         for other in self._others:
-            other.unseen += self._unlooked
+            other.unseen += self._unswept
         for seen in objects:
             nearest = min(
                 (o for o in self._others if o.unseen > 0),
@@ -315,7 +341,7 @@ class WormTracker:
                 continue
             if nearest is not None and way < reach:
                 nearest.unseen = 0
-                nearest.seen += self._unlooked
+                nearest.seen += self._unswept
                 if _area_um2(seen) < _TOUCHING_AREA * nearest.area_um2:
                     nearest.centre_px = seen.centre_px
                 # Two in one outline say nothing of where either is; blur makes an outline grow slowly.

@@ -26,15 +26,16 @@ FIRST_EVERY_S = 1.0
 # 1.0 to 2.0 over simulated worms, and of a network's constant error, in DOF.
 CURVE_DOF = 1.4
 CURVATURE_SPREAD = 0.5
-ERROR_DOF = 0.3
-# Standard deviation of the logarithm of one frame's F5 about its curve: a worm bends, and its frames agree.
-SCATTER = 0.05
+ERROR_DOF = 0.25
+# Standard deviation of the logarithm of one frame's F5 about its curve. Frames of one place agree to 0.01, but
+# a worm bends between the places, and its contrast need not be highest just where it is in focus.
+SCATTER = 0.1
 # Older comparisons count less: a network's error changes as the worm bends and turns, and the next worm under
 # the same lens is another specimen.
-MEMORY_S = 30.0
+MEMORY_S = 60.0
 # A comparison whose frames stray this far from any parabola, or whose logarithm of F5 changes by more than
 # any focus curve does so near its peak, saw something happen.
-LARGEST_STRAY = 6 * SCATTER
+LARGEST_STRAY = 0.3
 LARGEST_CHANGE = 1.0
 # A parabola flatter than this share of the expected one has no vertex to be trusted, as that of a specimen
 # whose contrast is lowest in focus.
@@ -93,8 +94,12 @@ class ContrastTrim:
 
     @property
     def comparing(self) -> bool:
-        """Whether a comparison is in progress, and frames' sharpness is wanted."""
+        """Whether a comparison is in progress."""
         return self._comparison is not None
+
+    def takes(self, exposure_start_s: float) -> bool:
+        """Whether a comparison waits for a frame exposed then, the lens being at rest."""
+        return self._comparison is not None and exposure_start_s >= self._comparison.command_s
 
     @property
     def target_um(self) -> float | None:
@@ -123,7 +128,7 @@ class ContrastTrim:
     def record(self, exposure_start_s: float, lens_um: float, sharpness: float, now: float) -> None:
         """Take in a frame exposed with the lens at rest; frames of before the last move are left out."""
         comparison = self._comparison
-        if comparison is None or exposure_start_s < comparison.command_s:
+        if comparison is None or not self.takes(exposure_start_s):
             return
         if not sharpness > 0:
             self.end(now)

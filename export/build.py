@@ -20,9 +20,10 @@ from edge.bundle import (
     TrainingRecord,
     write_bundle,
 )
+from edge.bundle.composition import composition
+from edge.bundle.operators import operators_of
 from export.convert import convert
 from export.data import ExportData, export_data, network_inputs
-from export.flatbuffer import composition
 from export.model_card import model_card
 from export.origin import ancestor_records, commands, named_range, round_up
 from export.parity import Samples, file_predictions, float_predictions, losses, measure_parity
@@ -34,7 +35,7 @@ from hw.whole_file import write_whole
 from training.metrics import coverage_factor, grouped_figures
 from training.run import Run, effort, package_versions
 
-__all__ = ["LossyExportError", "build", "export_run", "quantized"]
+__all__ = ["LossyExportError", "build", "export_run", "quantized", "quantizer_of"]
 
 # Of validation, by which to choose what is spared.
 _CHOICE_IMAGES = 1024
@@ -121,9 +122,8 @@ def export_run(
         ) from error
     write_bundle(out, bundle.flatbuffer, bundle.card)
     again = commands(run, data.sources, data.simulated_rig, bundle.card, out.name)
-    text = model_card(
-        bundle.card, again, data.simulated_rig, out.stat().st_size, composition(bundle.flatbuffer)
-    )
+    made_of = composition(operators_of(bundle.flatbuffer))
+    text = model_card(bundle.card, again, data.simulated_rig, out.stat().st_size, made_of)
     card = out.with_suffix(".md")
     try:
         write_whole(card, text.encode())
@@ -147,7 +147,8 @@ def build(
 ) -> tuple[Bundle, dict[str, Any]]:
     """Convert, quantize, measure and compare with a reference, without writing anything; see `export_run`."""
     normalisation, spec = run.record.normalisation, run.input
-    choice = quantized(run, data, method, pixels=pixels, tell=tell)
+    quantizer = quantizer_of(run, data, pixels=pixels, tell=tell)
+    choice = quantized(run, data, quantizer, method, tell=tell)
     flatbuffer = choice.flatbuffer
     network = Network(flatbuffer, spec, normalisation, str(out), mirrors=mirrors)
     outputs = OutputSpec(
@@ -179,43 +180,52 @@ def build(
         **own,
         "file": file_figures,
         "parity": parity.model_dump(mode="json"),
-        "composition": asdict(composition(flatbuffer)),
+        "composition": asdict(composition(operators_of(flatbuffer))),
         "sensitivity": choice.figures(),
     }
     return Bundle(card, flatbuffer, out), figures
 
 
-def quantized(
-    run: Run,
-    data: ExportData,
-    method: Quantization,
-    *,
-    pixels: bool = False,
-    ranked: bool = False,
-    tell: Tell = print,
-) -> Choice:
-    """Convert a run's network, and quantize as much of it as its validation says that it bears.
+def quantizer_of(run: Run, data: ExportData, *, pixels: bool = False, tell: Tell = print) -> Quantizer:
+    """Convert a run's network, to be quantized with its calibration images.
 
     Parameters
     ----------
     run : a finished training run
     data : of it
-    method : of quantization
     pixels : let the file take uint8
+    tell : takes lines meant for a person
+    """
+    normalisation, images = run.record.normalisation, data.calibration
+    tell(f"converting {run.recipe.network}")
+    flatbuffer = convert(run.answering, run.input, pixels=normalisation if pixels else None)
+    return Quantizer(flatbuffer, list(images[:, None]) if pixels else network_inputs(images, normalisation))
+
+
+def quantized(
+    run: Run,
+    data: ExportData,
+    quantizer: Quantizer,
+    method: Quantization,
+    *,
+    ranked: bool = False,
+    tell: Tell = print,
+) -> Choice:
+    """Quantize as much of a run's network as its validation says that it bears.
+
+    Parameters
+    ----------
+    run : a finished training run
+    data : of it
+    quantizer : of its network, from `quantizer_of`
+    method : of quantization
     ranked : measure what each block costs even where none has to be spared
     tell : takes lines meant for a person
     """
-    normalisation, spec = run.record.normalisation, run.input
-    tell(f"converting {run.recipe.network}")
-    flatbuffer = convert(run.answering, spec, pixels=normalisation if pixels else None)
     tell(f"quantizing to {method} with {len(data.calibration)} images")
-    images = data.calibration
-    quantizer = Quantizer(
-        flatbuffer, list(images[:, None]) if pixels else network_inputs(images, normalisation)
-    )
 
     def predict(file: bytes, images: NDArray[np.uint8]) -> NDArray[np.float64]:
-        network = Network(file, spec, normalisation, str(run.folder))
+        network = Network(file, run.input, run.record.normalisation, str(run.folder))
         return np.array([network.run(image)[0] for image in images], np.float64) * run.scale_um
 
     validation = data.validation

@@ -8,7 +8,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from edge.bench.operators import Tensor, operators_of
+from edge.bundle.operators import Tensor, operators_of
 
 __all__ = ["Constant", "constants", "operators"]
 
@@ -86,8 +86,9 @@ def constants(flatbuffer: bytes) -> list[Constant]:
                 held = graph.Tensors(tensor.index)
                 stored = _data(flatbuffer, model.Buffers(held.Buffer())).view(_DTYPES[tensor.dtype])
                 values = _dequantized(stored.reshape(tensor.shape).astype(np.float64), held.Quantization())
-                name = (held.Name() or b"").decode()
-                found[tensor.index] = Constant(name, operator.name, place, tensor.dtype.lower(), values)
+                found[tensor.index] = Constant(
+                    tensor.name, operator.name, place, tensor.dtype.lower(), values
+                )
     return list(found.values())
 
 

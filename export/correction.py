@@ -7,8 +7,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from edge.bundle.operators import last_weighted, operators_of
 from export.convert import quiet
-from export.flatbuffer import last_weighted, operations
 
 __all__ = ["mean_last_output", "shift_bias"]
 
@@ -28,11 +28,11 @@ def mean_last_output(flatbuffer: bytes, images: Sequence[NDArray[Any]]) -> NDArr
     """
     from ai_edge_litert.interpreter import Interpreter
 
-    found = operations(flatbuffer)
-    place = last_weighted(found)
+    operators = operators_of(flatbuffer)
+    place = last_weighted(operators)
     if place is None:
         return None
-    name = found[place].scope.removesuffix(";")
+    name = operators[place].outputs[0].name
     with quiet():
         # Without it, the memory of a tensor in the middle holds something else by the end.
         interpreter = Interpreter(model_content=flatbuffer, experimental_preserve_all_tensors=True)
@@ -82,10 +82,8 @@ def shift_bias(flatbuffer: bytes, shift: NDArray[np.float64]) -> bytes:
 
 
 def _last_bias(flatbuffer: bytes, graph: Any) -> Any | None:
-    place = last_weighted(operations(flatbuffer))
-    if place is None:
+    operators = operators_of(flatbuffer)
+    place = last_weighted(operators)
+    if place is None or len(operators[place].inputs) < 3:
         return None
-    operator = graph.Operators(place)
-    if operator.InputsLength() < 3 or operator.Inputs(2) < 0:
-        return None
-    return graph.Tensors(operator.Inputs(2))
+    return graph.Tensors(operators[place].inputs[2].index)

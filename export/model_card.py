@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from edge.bundle import FocusCard, Parity, TrainingRecord
-from export.flatbuffer import Composition
+from edge.bundle.composition import Composition
 from hw.config import RigConfig
 from hw.simulation.config import SimulationConfig
 
@@ -115,6 +115,7 @@ def _arithmetic(made_of: Composition) -> list[str]:
         "dynamic": "with int8 weights that measure their input as they run",
         "float16": "with half-precision weights, computed in float",
         "float": "in float",
+        "other": "with integers or several kinds of numbers",
     }
     counts = [
         f"{made_of.counts[precision]} {words[precision]}"

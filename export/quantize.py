@@ -9,9 +9,9 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bundle.operators import Operator, Tensor, last_weighted, operators_of
 from export.convert import quiet
 from export.correction import mean_last_output, shift_bias
-from export.flatbuffer import Operation, last_weighted, operations
 
 __all__ = ["QUANTIZATIONS", "Quantization", "Quantizer", "plan", "quantize"]
 
@@ -38,7 +38,7 @@ Kind = Literal["int8", "dynamic"]
 def plan(
     flatbuffer: bytes, method: Quantization, spared: Collection[str] = (), left_float: Collection[str] = ()
 ) -> dict[str, Kind]:
-    """Decide what becomes of each operation.
+    """Decide what becomes of each operator.
 
     Whatever the method, all up to the first convolution stay in float: an image's own levels, and the layer
     that sees the fine structure that tells defocus, a small part of the range of grey values. Most of the
@@ -52,47 +52,44 @@ def plan(
     ----------
     flatbuffer : a float model
     method : of quantization
-    spared : scopes of operations that suffer from ranges set beforehand: in static int8 these measure their
+    spared : scopes of operators that suffer from ranges set beforehand: in static int8 these measure their
         input as they run, where that is fast, and stay in float elsewhere
-    left_float : scopes of operations that stay in float
+    left_float : scopes of operators that stay in float
 
     Returns
     -------
     dict
         Of scopes; those not in it stay in float.
     """
-    found = operations(flatbuffer)
-    last = last_weighted(found)
+    operators = operators_of(flatbuffer)
+    last = last_weighted(operators)
     if last is None or method in {"float16", "float32"}:
         return {}
-    first = next((place for place, each in enumerate(found) if each.kind == "CONV_2D"), -1)
+    first = next((each.index for each in operators if each.name == "CONV_2D"), -1)
     kinds: dict[int, Kind] = {}
-    for place in range(first + 1, last):
-        operation = found[place]
-        if operation.scope in left_float:
+    for operator in operators[first + 1 : last]:
+        if operator.scope in left_float:
             continue
-        suffers = operation.scope in spared
-        if operation.weights is not None:
-            kind = _kind_of(operation, operation.weights, method, suffers)
+        suffers = operator.scope in spared
+        if operator.weights is not None:
+            kind = _kind_of(operator, operator.weights, method, suffers)
             if kind is not None:
-                kinds[place] = kind
+                kinds[operator.index] = kind
         elif (
             not suffers
             and method == "static-int8"
-            and operation.inputs
-            and all(kinds.get(maker) == "int8" for maker in operation.inputs)
-            and operation.kind not in _FLOAT_IN_STATIC
-            and not _NORMS.search(operation.scope)
+            and operator.makers
+            and all(kinds.get(maker) == "int8" for maker in operator.makers)
+            and operator.name not in _FLOAT_IN_STATIC
+            and not _NORMS.search(operator.scope)
         ):
-            kinds[place] = "int8"
-    return {found[place].scope: kind for place, kind in kinds.items()}
+            kinds[operator.index] = "int8"
+    return {operators[index].scope: kind for index, kind in kinds.items()}
 
 
-def _kind_of(
-    operation: Operation, weights: tuple[int, ...], method: Quantization, suffers: bool
-) -> Kind | None:
-    depthwise = operation.kind == "DEPTHWISE_CONV_2D"
-    large = weights[1] >= _DEPTHWISE_DYNAMIC_PX
+def _kind_of(operator: Operator, weights: Tensor, method: Quantization, suffers: bool) -> Kind | None:
+    depthwise = operator.kind == "depthwise"
+    large = weights.shape[1] >= _DEPTHWISE_DYNAMIC_PX
     if method == "static-int8" and not suffers and not (depthwise and large):
         return "int8"
     return None if depthwise and not large else "dynamic"
@@ -132,8 +129,8 @@ class Quantizer:
         method : `static-int8` has int8 weights and activations, with ranges taken from the images;
             `dynamic-int8` has int8 weights and measures activations as it runs; `float16` stores weights in
             half the bytes and computes in float; `float32` leaves all as it is
-        spared, left_float : scopes of operations that suffer, as `plan` takes them
-        only : scopes of operations to quantize, of those that the plan would; all of them where absent
+        spared, left_float : scopes of operators that suffer, as `plan` takes them
+        only : scopes of operators to quantize, of those that the plan would; all of them where absent
 
         Returns
         -------

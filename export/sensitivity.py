@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from export.flatbuffer import operations
+from edge.bundle.operators import operators_of
 from export.parity import Samples
 from export.quantize import Quantization, Quantizer, plan
 
@@ -37,7 +37,7 @@ class Block:
     Attributes
     ----------
     name : of the layer that the first of them comes from
-    scopes : of the operations
+    scopes : of the operators
     """
 
     name: str
@@ -112,12 +112,12 @@ def blocks(flatbuffer: bytes, method: Quantization, limit: int = _BLOCKS) -> tup
     """
     chosen = plan(flatbuffer, method)
     layers: list[list[str]] = []
-    for operation in operations(flatbuffer):
-        if operation.scope not in chosen:
+    for operator in operators_of(flatbuffer):
+        if operator.scope not in chosen:
             continue
-        if operation.weights is not None or not layers:
+        if operator.weights is not None or not layers:
             layers.append([])
-        layers[-1].append(operation.scope)
+        layers[-1].append(operator.scope)
     joined = np.array_split(np.arange(len(layers)), min(limit, len(layers))) if layers else []
     found = []
     for group in joined:

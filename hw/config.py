@@ -115,8 +115,8 @@ class TrackingConfig(Section):
     lost_after_s: Positive = Field(1.0, description="Time without a sighting until the worm counts as lost.")
     look_every_s: NonNegative = Field(
         0.2,
-        description="Time between two looks for a worm that is followed with none near, s; in between it is "
-        "carried on with its velocity; 0: every frame.",
+        description="Time between two looks for a worm that is followed with none near, s; every fifth is at "
+        "the whole frame; in between it is carried on with its velocity; 0: every frame, whole.",
     )
 
 

@@ -152,7 +152,7 @@ def judge_with(config: "RigConfig", bundle: "Bundle") -> "Judged":
     """Return what finds the subject in a frame and predicts its offset."""
     from calibration.axis.sides import Judgement
     from edge.bundle import Predictor, window_px
-    from edge.focusers import Subject
+    from edge.subject import Subject
     from hw.frame import Frame
 
     predictor = Predictor(bundle)

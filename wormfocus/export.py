@@ -8,6 +8,19 @@ import typer
 
 from wormfocus.application import app
 from wormfocus.autofocus import write_json
+from wormfocus.judging import JsonFile
+
+__all__ = ["Cache", "Quantization", "RunFolder", "Stacks", "export"]
+
+# `sensitivity` takes these too.
+RunFolder = Annotated[Path, typer.Argument(help="Folder of a finished training run.")]
+Stacks = Annotated[
+    list[Path] | None,
+    typer.Option(help="Folder with the run's stacks, may be repeated; where the run found them when absent."),
+]
+Cache = Annotated[
+    Path | None, typer.Option(help="Where decoded images are kept; beside the stacks when absent.")
+]
 
 
 class Quantization(StrEnum):
@@ -21,14 +34,9 @@ class Quantization(StrEnum):
 
 @app.command("export")
 def export(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished training run.")],
+    run: RunFolder,
     out: Annotated[Path, typer.Option(help="The bundle to write, NAME.tflite; NAME.md goes beside it.")],
-    stacks: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Folder with the run's stacks, may be repeated; where the run found them when absent."
-        ),
-    ] = None,
+    stacks: Stacks = None,
     quantization: Annotated[
         Quantization,
         typer.Option(help="What becomes int8: all, weights only, or nothing; float16 halves the weights."),
@@ -62,10 +70,8 @@ def export(
             "the file is compared; where it was when absent."
         ),
     ] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Where decoded images are kept; beside the stacks when absent.")
-    ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    cache: Cache = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Turn a training run into a bundle, and measure that very file on specimens never trained on."""
     from export.build import export_run

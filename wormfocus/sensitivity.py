@@ -1,39 +1,32 @@
 """`wormfocus sensitivity`: which layers of a run's network suffer from int8."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from wormfocus.application import app
 from wormfocus.autofocus import write_json
-from wormfocus.export import Quantization
+from wormfocus.export import Cache, Quantization, RunFolder, Stacks
+from wormfocus.judging import JsonFile
 
 _SHOWN = 12
 
 
 @app.command("sensitivity")
 def sensitivity(
-    run: Annotated[Path, typer.Argument(help="Folder of a finished training run.")],
-    stacks: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Folder with the run's stacks, may be repeated; where the run found them when absent."
-        ),
-    ] = None,
+    run: RunFolder,
+    stacks: Stacks = None,
     quantization: Annotated[
         Quantization, typer.Option(help="static-int8 or dynamic-int8.")
     ] = Quantization.STATIC,
-    cache: Annotated[
-        Path | None, typer.Option(help="Where decoded images are kept; beside the stacks when absent.")
-    ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    cache: Cache = None,
+    json_file: JsonFile = None,
 ) -> None:
     """Quantize one block of a network at a time, on validation images, and tell what each costs.
 
     Then tell which ones `wormfocus export` would spare. Nothing is written.
     """
-    from export.build import quantized
+    from export.build import quantized, quantizer_of
     from export.data import export_data
     from hw.errors import ConfigError, StackError
     from training.run import load_run
@@ -46,7 +39,7 @@ def sensitivity(
     data = export_data(finished, stacks or finished.stacks, cache, print)
     if not len(data.validation.images):
         raise StackError(f"{run}: none of the stacks was validated on; add their folder with --stacks")
-    choice = quantized(finished, data, quantization.value, ranked=True)
+    choice = quantized(finished, data, quantizer_of(finished, data), quantization.value, ranked=True)
     plain, loss = choice.plain_loss, choice.loss
     assert plain is not None, "there are samples"
     assert loss is not None, "there are samples"

@@ -41,16 +41,24 @@ def simulate(
 
     from calibration.simulate import StackPlan, simulate_stacks
     from hw.config import load_rig
+    from hw.errors import ConfigError
     from hw.simulation.optics import sum_over_source
+    from hw.simulation.rig import simulation_section
 
-    summed_by = sum_over_source
+    config, summed_by = load_rig(rig), sum_over_source
     if device != "cpu":
+        specimen = simulation_section(config).specimen
+        if specimen != "worm":
+            raise ConfigError(
+                f"--device {device}: only images of worms can be formed there, and rig '{config.name}' shows "
+                f"{specimen}; leave --device out"
+            )
         from training.light import TorchSum
 
         summed_by = TorchSum.on(device)
     plan = StackPlan(planes, range_um, None if full else window_um, binned)
     results = simulate_stacks(
-        load_rig(rig), plan, range(seed, seed + number), out, workers=workers, summed_by=summed_by
+        config, plan, range(seed, seed + number), out, workers=workers, summed_by=summed_by
     )
     done = list(track(results, total=number, description="SIMULATED stacks"))
     refused = [result for result in done if result.path is None]

@@ -16,8 +16,9 @@ import numpy as np
 
 from edge.bench.candidate import Candidate
 from edge.bench.cut import cut, idle_model, pieces
-from edge.bench.operators import Operator
 from edge.bench.workers import Runtime, open_worker
+from edge.bundle.composition import composition
+from edge.bundle.operators import Operator
 from hw.errors import BundleError
 
 __all__ = ["profile"]
@@ -55,7 +56,7 @@ def profile(
     BundleError
         The runtime refuses the model or a part of it.
     """
-    parts = pieces(list(candidate.operators))
+    parts = pieces(candidate.operators)
     models = [("whole", candidate.content), ("idle", idle_model())]
     models += [(str(operator.index), cut(candidate.content, indices)) for operator, indices in parts]
     times: dict[str, list[float]] = {name: [] for name, _ in models}
@@ -96,11 +97,11 @@ def profile(
 
 def left_in_float(operators: Sequence[Operator]) -> dict[str, int]:
     """Count a model's operators, those that compute in float, and those that only convert."""
-    running = [operator for operator in operators if not operator.prepares]
+    running = composition([operator for operator in operators if not operator.prepares])
     return {
-        "operators_in_all": len(running),
-        "float_operators": sum(operator.precision == "float32" for operator in running),
-        "conversions": sum(operator.converts for operator in running),
+        "operators_in_all": running.operators,
+        "float_operators": running.in_float,
+        "conversions": running.borders,
     }
 
 

@@ -9,8 +9,9 @@ from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
-from edge.bench.operators import Operator, operators_of, precision_of
 from edge.bundle import load_bundle
+from edge.bundle.composition import precision_of
+from edge.bundle.operators import Operator, operators_of
 from hw.errors import BundleError
 
 __all__ = ["Candidate", "open_candidate", "open_candidates"]
@@ -104,7 +105,7 @@ def open_candidate(given: str) -> Candidate:
     if path.suffix == ".onnx" or (path.suffix == ".tflite" and _is_plain(path)):
         content = _read(path)
         name = path.suffix.removeprefix(".")
-        operators = tuple(_operators(content, given)) if name == "tflite" else ()
+        operators = operators_of(content, given) if name == "tflite" else ()
         return Candidate(path.stem, path.stem, name, content, _sha256(content), 1, operators, {})
     bundle = load_bundle(given)
     card = bundle.card
@@ -117,7 +118,7 @@ def open_candidate(given: str) -> Candidate:
         bundle.flatbuffer,
         _sha256(bundle.flatbuffer),
         card.mirrors,
-        tuple(_operators(bundle.flatbuffer, given)),
+        operators_of(bundle.flatbuffer, given),
         dict(card.validation),
     )
 
@@ -132,17 +133,6 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BundleError(f"{path}: cannot be read ({error.strerror}); check the path") from error
-
-
-def _operators(content: bytes, name: str) -> list[Operator]:
-    try:
-        return operators_of(content, name)
-    except BundleError:
-        raise
-    except Exception as error:  # the schema's reader fails in its own ways on bytes that are no model
-        raise BundleError(
-            f"{name}: truncated or damaged ({type(error).__name__}: {error}); copy it again"
-        ) from error
 
 
 def _sha256(content: bytes) -> str:

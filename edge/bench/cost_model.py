@@ -23,7 +23,7 @@ from typing import Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge.bench.operators import Operator
+from edge.bundle.operators import Operator
 
 __all__ = [
     "MACHINES",
@@ -161,7 +161,9 @@ def predict_ms(
         raise ValueError(f"{threads} threads: figures were published for {THREADS} only")
     compute_s = moved = 0.0
     for share in shares:
-        rate = machine.float32_gmadds_per_s if share.precision == "float32" else machine.int8_gmadds_per_s
+        # Weights in half precision are made single before they are used.
+        in_float = share.precision in {"float32", "float16"}
+        rate = machine.float32_gmadds_per_s if in_float else machine.int8_gmadds_per_s
         factor = depthwise_factor if share.kind == "depthwise" else 1.0
         compute_s += share.multiply_adds * factor / (rate * 1e9)
         moved += share.bytes

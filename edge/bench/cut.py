@@ -1,11 +1,11 @@
 """Single operators cut out of a TFLite model, each a model of its own that can be run and timed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from edge.bench.operators import Operator
+from edge.bundle.operators import Operator
 
 __all__ = ["cut", "idle_model", "pieces"]
 
@@ -13,7 +13,7 @@ _IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16
 
 
-def pieces(operators: list[Operator]) -> list[tuple[Operator, tuple[int, ...]]]:
+def pieces(operators: Sequence[Operator]) -> list[tuple[Operator, tuple[int, ...]]]:
     """Say which operators to cut out together: every one with those that only prepare its constants.
 
     Half-precision files hold weights that an operator of its own makes single; without it, a convolution

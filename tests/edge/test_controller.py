@@ -213,13 +213,28 @@ def test_search_times_out(make_config):
     assert bench.axis.position_steps == 0
 
 
+def test_sharpness_is_wanted_of_frames_exposed_where_the_search_sent_the_lens(make_config):
+    bench = Bench(make_config())
+    while bench.see(math.nan, sharpness=1.0).state != "searching":
+        pass
+    rest = bench.axis
+    late = Observation(bench.now + 0.01, bench.now + 0.012, rest.position_steps, lens_moving=False)
+    early = dataclasses.replace(late, exposure_start_s=bench.now - 0.01)
+    wants = bench.controller.wants_sharpness
+    assert wants(late, rest)
+    assert not wants(early, rest)
+    assert not wants(dataclasses.replace(late, lens_moving=True), rest)
+    assert not wants(late, dataclasses.replace(rest, moving=True))
+
+
 def test_a_usable_prediction_ends_a_search(make_config):
     bench = Bench(make_config())
     while bench.see(math.nan, sharpness=1.0).state != "searching":
         pass
     decision = bench.see(300.0)
     assert decision.state == "locking"
-    assert not bench.controller.wants_sharpness
+    later = Observation(bench.now + 0.05, bench.now + 0.052, bench.axis.position_steps, False)
+    assert not bench.controller.wants_sharpness(later, bench.axis)
 
 
 def test_a_fault_is_said_with_its_cause(make_config):

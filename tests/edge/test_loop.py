@@ -49,16 +49,16 @@ def test_hardly_moves_when_nothing_does(make_scene):
 def test_contrast_trims_the_constant_error_of_a_network(make_scene, make_config, bias_um):
     def worst_um(**control):
         scene = make_scene(150, lambda t: 2 * t, config=make_config(control=control))
-        run_autofocus(scene.rig, scene.network(sigma_um=30, bias_um=bias_um), seconds=12)
-        return scene.worst_um(after_s=6)
+        run_autofocus(scene.rig, scene.network(sigma_um=30, bias_um=bias_um), seconds=40)
+        return scene.worst_um(after_s=30)
 
     assert worst_um(trim_every_s=0) > 100
-    # A quarter of the DOF is how far a comparison looks to either side.
-    assert worst_um(trim_every_s=10, trim_look_dof=0.1) < 22 + 40
+    # A quarter of the DOF, 55 um, is how far a comparison looks to either side.
+    assert worst_um(trim_every_s=1) < 55 + 40
 
 
 def test_comparisons_are_few_and_stay_in_focus(make_scene, make_config):
-    scene = make_scene(0, config=make_config(control={"trim_every_s": 10}))
+    scene = make_scene(0, config=make_config(axis={"backlash_steps": 3}, control={"trim_every_s": 10}))
     figures = run_autofocus(scene.rig, scene.network(sigma_um=20), seconds=40, truth=scene.truth)
     # Three to begin with, and one every ten seconds: three moves each, and few others.
     assert 3 * 6 <= figures.moves <= 3 * 7 + 6

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.focusers import Subject
+from edge.subject import Subject
 from hw.config import load_rig
 from hw.frame import Frame
 

@@ -70,7 +70,8 @@ def test_the_recorded_frames_give_the_same_decisions(
         rows = list(csv.DictReader(file))
     assert len(rows) > 100
     for row in rows:
-        assert controller.wants_sharpness == (row["sharpness"] != "")
-        again = controller.decide(observation(row), axis_reading(row, config), float(row["decided_s"]))
+        seen, axis = observation(row), axis_reading(row, config)
+        assert controller.wants_sharpness(seen, axis) == (row["sharpness"] != "")
+        again = controller.decide(seen, axis, float(row["decided_s"]))
         recorded = (row["action"], number(row["target_steps"]), row["reason"], row["state"])
         assert (again.action, again.target_steps, again.reason, again.state) == recorded

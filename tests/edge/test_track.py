@@ -5,14 +5,17 @@ The drawing owes nothing to the simulated rig, so that tracker and simulator can
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edge.detect import Detector, WormLike
 from edge.track import Sighting, WormTracker
 from hw.config import TrackingConfig
+from hw.frame import Box
 
 UM_PER_PX = 3.1
 WIDTH, HEIGHT = 1014, 760
@@ -296,13 +299,82 @@ def test_looks_now_and_then_while_nothing_is_near(sparing: WormTracker) -> None:
     assert looked == [frame % round(TrackingConfig().look_every_s / PERIOD_S) == 0 for frame in range(24)]
 
 
-def test_looks_at_every_frame_with_another_near(sparing: WormTracker) -> None:
+def parts_looked_at(sparing: WormTracker, monkeypatch: pytest.MonkeyPatch) -> list[Box | None]:
+    """Fill the list that this returns with the part of the frame at every look; None for the whole."""
+    looks: list[Box | None] = []
+    detect = Detector.detect
+
+    def recorded(self: Detector, *given: Any, around: Box | None = None) -> list[WormLike]:
+        looks.append(around)
+        return detect(self, *given, around=around)
+
+    monkeypatch.setattr(Detector, "detect", recorded)
+    return looks
+
+
+def test_the_whole_frame_is_looked_at_once_a_second_and_else_the_worm(
+    sparing: WormTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = parts_looked_at(sparing, monkeypatch)
+    far_away = DrawnWorm(900, 650, heading=0.2)
+    for frame in range(24):
+        worm = crawl(frame, (150.0, 150.0))
+        assert error_um(sparing.track(draw([worm, far_away] if frame else [worm], seed=frame)), worm) < 60
+    assert [around is None for around in looks] == [True, False, False, False, False, True]
+    assert all(around.width < WIDTH / 2 for around in looks if around is not None)
+
+
+def test_looks_at_every_whole_frame_with_another_near(
+    sparing: WormTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = parts_looked_at(sparing, monkeypatch)
     other = DrawnWorm(620, 400, heading=1.5)
-    reasons = [
-        sparing.track(draw([crawl(frame), other] if frame else [crawl(0)], seed=frame)).reason
-        for frame in range(12)
-    ]
-    assert "carried on with its velocity" not in reasons[4:]
+    for frame in range(12):
+        sparing.track(draw([crawl(frame), other], seed=frame))
+    assert looks == [None] * 12
+
+
+def test_another_that_appears_is_seen_within_a_second(
+    sparing: WormTracker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = parts_looked_at(sparing, monkeypatch)
+    other = DrawnWorm(620, 400, heading=1.5)
+    for frame in range(24):
+        sparing.track(draw([crawl(frame), other] if frame else [crawl(0)], seed=frame))
+    assert looks[1] is not None
+    assert looks[-4:] == [None] * 4
+
+
+def test_a_part_of_the_frame_shows_the_worm_as_the_whole_does() -> None:
+    detector = Detector(1000, 80, UM_PER_PX)
+    for blur_um, phase_like in ((0, False), (100, False), (200, True)):
+        frame = draw([crawl(4)], blur_um, phase_like=phase_like)
+        whole = detector.detect(frame)[0]
+        box = whole.box
+        around = Box(box.x - 15, box.y + 10, box.width, box.height)
+        part = detector.detect(frame, around=around)[0]
+        assert math.dist(part.centre_px, whole.centre_px) < 0.5
+        assert part.score == pytest.approx(whole.score, abs=0.02)
+
+
+def test_a_worm_that_the_part_cuts_off_is_not_told_of() -> None:
+    detector = Detector(1000, 80, UM_PER_PX)
+    frame = draw([crawl(4)])
+    box = detector.detect(frame)[0].box
+    assert detector.detect(frame, around=Box(box.x + box.width - 20, box.y, 20, box.height)) == []
+
+
+def test_without_a_whole_frame_before_the_whole_is_looked_at() -> None:
+    frame = draw([crawl(4)])
+    expected = Detector(1000, 80, UM_PER_PX).detect(frame)
+    assert Detector(1000, 80, UM_PER_PX).detect(frame, around=Box(700, 500, 50, 50)) == expected
+
+
+@pytest.mark.parametrize("corner", [(WIDTH + 70, 100), (-140, 100), (300, HEIGHT + 70), (WIDTH + 900, -900)])
+def test_where_the_part_lies_outside_the_whole_is_looked_at(corner: tuple[int, int]) -> None:
+    detector = Detector(1000, 80, UM_PER_PX)
+    frame = draw([crawl(4)])
+    assert detector.detect(frame) == detector.detect(frame, around=Box(*corner, 60, 60))
 
 
 def test_a_worm_that_vanishes_is_missed_at_the_next_look(sparing: WormTracker) -> None:

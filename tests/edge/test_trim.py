@@ -39,10 +39,15 @@ def parabola(vertex_um: float, width_dof: float = 1.4) -> Callable[[float, float
 def test_finds_the_vertex_of_a_focus_curve(vertex_um, width_dof):
     trim, now = ContrastTrim(DOF_UM, HALF_UM, 10.0), 0.0
     assert trim.offset_um == 0
-    for _ in range(4):
+    offsets_um = [0.0]
+    for _ in range(16):
         now = compare(trim, parabola(vertex_um + 700, width_dof), now, network_um=700)
-    # What is expected of curves in general draws the answer towards none, the more the flatter the curve.
-    assert trim.offset_um == pytest.approx(vertex_um, abs=0.33 * abs(vertex_um) + 3)
+        offsets_um.append(trim.offset_um)
+    # One comparison says little, the less the flatter the curve; each brings the trim nearer.
+    misses_um = np.abs(np.array(offsets_um) - vertex_um)
+    assert misses_um[1] > 0.3 * abs(vertex_um)
+    assert (np.diff(misses_um) <= 1e-6).all()
+    assert misses_um[-1] <= (0.5 if width_dof > 1.4 else 0.25) * abs(vertex_um) + 1e-6
 
 
 def test_a_worm_that_changes_its_contrast_does_not_mislead():
@@ -53,7 +58,7 @@ def test_a_worm_that_changes_its_contrast_does_not_mislead():
     def bending(t, lens_um):
         return curve(t, lens_um) * math.exp(0.2 * math.sin(2 * math.pi * t / 25) + rng.normal(0, 0.03))
 
-    for _ in range(6):
+    for _ in range(9):
         now = compare(trim, bending, now + 5)
     assert trim.offset_um == pytest.approx(vertex_um, abs=25)
 
@@ -67,14 +72,14 @@ def test_a_specimen_that_is_faintest_in_focus_is_not_trimmed():
 
 @pytest.mark.parametrize(
     "disturbed",
-    [lambda t, x: 3.0 if x > 100 else 40.0, lambda t, x: 5.0 if 10.1 < t < 10.2 else 40.0],
+    [lambda t, x: 3.0 if x > 60 else 40.0, lambda t, x: 5.0 if 10.1 < t < 10.2 else 40.0],
     ids=["another worm on one side", "one frame"],
 )
 def test_a_comparison_that_saw_something_else_happen_is_left_out(disturbed):
     trim = ContrastTrim(DOF_UM, HALF_UM, 10.0)
     compare(trim, parabola(80.0), 0.0)
     before = trim.offset_um
-    assert 20 < before < 100
+    assert 5 < before < 80
     compare(trim, disturbed, 10.0)
     assert trim.offset_um == before
 

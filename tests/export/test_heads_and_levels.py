@@ -11,8 +11,8 @@ pytest.importorskip("ai_edge_quantizer", reason="needs the export extra")
 import torch
 
 from edge.bundle import Network, Normalisation
+from edge.bundle.operators import operators_of
 from export.convert import convert
-from export.flatbuffer import operations
 from export.quantize import Quantization, plan, quantize
 from training.heads import Answering, build
 from training.recipe import LOSSES, Recipe
@@ -90,7 +90,7 @@ def test_answers_stay(case: tuple[Recipe, Any, bytes], method: Quantization) -> 
 
 def test_what_comes_before_and_after_the_layers_is_float(case: tuple[Recipe, Any, bytes]) -> None:
     _, _, flatbuffer = case
-    found = operations(flatbuffer)
+    found = operators_of(flatbuffer)
     weighted = [place for place, each in enumerate(found) if each.weights is not None]
     chosen = plan(flatbuffer, "static-int8")
     outside = [*found[: weighted[0] + 1], *found[weighted[-1] :]]

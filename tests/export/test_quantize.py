@@ -11,11 +11,12 @@ pytest.importorskip("torch", reason="needs the export extra")
 pytest.importorskip("ai_edge_quantizer", reason="needs the export extra")
 
 from edge.bundle import Network, OutputSpec
+from edge.bundle.composition import composition
+from edge.bundle.operators import operators_of
 from export import quantize as quantize_module
 from export.convert import convert
 from export.correction import shift_bias
 from export.data import network_inputs
-from export.flatbuffer import composition, operations
 from export.parity import file_predictions, float_predictions
 from export.quantize import Quantizer, plan, quantize
 from training.run import Run, load_run
@@ -120,7 +121,7 @@ def test_the_mean_error_is_taken_out(
 
 def test_float16_halves_the_weights(run: Run, flatbuffer: bytes, samples: Samples) -> None:
     halved = quantize(flatbuffer, "float16", [])
-    made_of = composition(halved)
+    made_of = composition(operators_of(halved))
     assert made_of.counts["float16"] == 3
     images, _ = samples(10, 9)
     expected, found = outputs(run, flatbuffer, images), outputs(run, halved, images)
@@ -129,11 +130,11 @@ def test_float16_halves_the_weights(run: Run, flatbuffer: bytes, samples: Sample
 
 
 def test_what_suffers_is_spared(flatbuffer: bytes, calibration: list[np.ndarray]) -> None:
-    first, second, head = (each for each in operations(flatbuffer) if each.weights is not None)
+    first, second, head = (each for each in operators_of(flatbuffer) if each.weights is not None)
     assert plan(flatbuffer, "static-int8")[second.scope] == "int8"
     assert not {first.scope, head.scope} & set(plan(flatbuffer, "static-int8"))
     quantizer = Quantizer(flatbuffer, calibration)
-    spared = composition(quantizer.file("static-int8", spared={second.scope}))
+    spared = composition(operators_of(quantizer.file("static-int8", spared={second.scope})))
     assert (spared.counts.get("int8", 0), spared.counts["dynamic"]) == (0, 1)
     assert quantizer.file("static-int8", left_float={second.scope}) == flatbuffer
     assert quantizer.file("dynamic-int8", left_float={second.scope}) == flatbuffer

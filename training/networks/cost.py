@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from edge.bench.operators import operators_of
+from edge.bundle.operators import operators_of
 
 __all__ = ["Cost", "cost_of", "cost_of_file"]
 

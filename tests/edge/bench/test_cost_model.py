@@ -15,8 +15,8 @@ from edge.bench.cost_model import (
     predictions,
     shares_of,
 )
-from edge.bench.operators import operators_of
 from edge.bundle import load_bundle
+from edge.bundle.operators import operators_of
 
 RATES = MachineRates(float32_gmadds_per_s=10, int8_gmadds_per_s=20, gb_per_s=4, one_thread=3)
 
@@ -36,6 +36,9 @@ def test_times_by_hand() -> None:
     # 5 ms of int8, 2 ms of depthwise at twice the price, 1 ms of bytes; three times the first two alone.
     assert predict_ms(network, RATES, 2.0, 4) == pytest.approx(8.0)
     assert predict_ms(network, RATES, 2.0, 1) == pytest.approx(22.0)
+    # Half-precision weights are multiplied in float.
+    halved = [network[0], share("depthwise", "float16", 10e6, 1e6), network[2]]
+    assert predict_ms(halved, RATES, 2.0, 4) == pytest.approx(8.0)
     with pytest.raises(ValueError, match="2 threads"):
         predict_ms(network, RATES, 2.0, 2)
 

@@ -9,8 +9,8 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from edge.bench.cut import cut, idle_model, pieces
-from edge.bench.operators import Operator, Tensor, operators_of
 from edge.bundle import load_bundle
+from edge.bundle.operators import Operator, Tensor, operators_of
 
 NETWORKS = Path(__file__).parents[1] / "networks"
 
@@ -57,10 +57,10 @@ def test_a_convolution_alone_runs_as_fast_code() -> None:
 
 
 def test_what_prepares_constants_stays_with_its_user() -> None:
-    half = Tensor(0, (2, 2), "FLOAT16", constant=True)
-    weights, image, answer = (Tensor(i, (2, 2), "FLOAT32", constant=False) for i in (1, 2, 3))
-    maker = Operator(0, "DEQUANTIZE", "elementwise", "other", (half,), (weights,), 0)
-    product = Operator(1, "FULLY_CONNECTED", "linear", "float32", (image, weights), (answer,), 8)
+    half = Tensor(0, "half", (2, 2), "FLOAT16", constant=True)
+    weights, image, answer = (Tensor(i, f"{i}", (2, 2), "FLOAT32", constant=False) for i in (1, 2, 3))
+    maker = Operator(0, "DEQUANTIZE", "elementwise", "other", (half,), (weights,), (), 0)
+    product = Operator(1, "FULLY_CONNECTED", "linear", "float16", (image, weights), (answer,), (0,), 8)
     assert pieces([maker, product]) == [(product, (0, 1))]
 
 
