@@ -28,8 +28,9 @@ from export.model_card import model_card
 from export.origin import ancestor_records, commands, named_range, round_up
 from export.parity import Samples, file_predictions, float_predictions, losses, measure_parity
 from export.quantize import Quantization, Quantizer
+from export.reference import float_reference
 from export.sensitivity import Choice, choose
-from hw.errors import BundleError, WormfocusError
+from hw.errors import BundleError, ConfigError, WormfocusError
 from hw.whole_file import write_whole
 from training.metrics import coverage_factor, grouped_figures
 from training.run import Run, effort, package_versions
@@ -38,6 +39,10 @@ __all__ = ["LossyExportError", "build", "export_run", "quantized", "quantizer_of
 
 # Of validation, by which to choose what is spared.
 _CHOICE_IMAGES = 1024
+
+_UNCOMPARED = (
+    "nothing to be compared with but its own float network, which learning with rounding may have made worse"
+)
 
 _CONVERTERS = ("litert-torch", "ai-edge-quantizer", "ai-edge-litert")
 
@@ -57,6 +62,7 @@ def export_run(
     mirrors: int = 1,
     pixels: bool = False,
     allow_loss: bool = False,
+    parent: Path | None = None,
     cache: Path | None = None,
     tell: Tell = print,
 ) -> tuple[Bundle, dict[str, Any]]:
@@ -71,31 +77,38 @@ def export_run(
     method : of quantization
     mirrors : how many mirror images of a window the bundle asks about and averages: 1, 2 or 4
     pixels : let the file take uint8 as it is, with the normalisation within
-    allow_loss : write the bundle even where quantization costs too much, which its card then says
+    allow_loss : write the bundle even where quantization costs too much, or where the run learnt with
+        rounding and the one before is gone, which its card then says
+    parent : folder of that run, as `float_reference` takes it
     cache : where decoded images are kept; `.prepared` in the first folder of stacks when absent
     tell : takes lines meant for a person
 
     Returns
     -------
     bundle
-    figures : of the float network and of the file, and their parity
+    figures : of the float network that it is compared with and of the file, and their parity
 
     Raises
     ------
+    ConfigError
+        The run learnt with rounding, and the one before cannot be compared with.
     StackError
         The stacks lack specimens to calibrate with or to test on.
     LossyExportError
-        The file is worse than the float network by more than `export.parity` allows.
+        The file is worse than that float network by more than `export.parity` allows.
     """
+    try:
+        reference = float_reference(run, parent)
+    except ConfigError as error:
+        if parent is not None or not allow_loss:
+            raise
+        tell(f"warning: {error}")
+        reference = run
     data = export_data(run, list(stacks) or run.stacks, cache, tell)
-    bundle, figures = build(run, data, out, method, mirrors=mirrors, pixels=pixels, tell=tell)
+    bundle, figures = build(run, data, out, method, reference, mirrors=mirrors, pixels=pixels, tell=tell)
     lost = bundle.card.parity.accepted_losses
     if lost and not allow_loss:
-        raise LossyExportError(
-            f"{out}: not written, {method} has {' and '.join(lost)}; try another --quantization, learn with "
-            f"rounding ('wormfocus train --from {run.folder} --quantization-aware ...'), or insist with "
-            "--allow-loss"
-        )
+        raise LossyExportError(f"{out}: not written, {method} has {' and '.join(lost)}; {_advice(run)}")
     if figures["file"]["mae_dof"] > 1:
         tell(
             f"warning: its mean error, {figures['file']['mae_um']:.1f} um, is more than the depth of field, "
@@ -126,12 +139,13 @@ def build(
     data: ExportData,
     out: Path,
     method: Quantization,
+    reference: Run,
     *,
     mirrors: int = 1,
     pixels: bool = False,
     tell: Tell = print,
 ) -> tuple[Bundle, dict[str, Any]]:
-    """Convert, quantize and measure, without writing anything; see `export_run`."""
+    """Convert, quantize, measure and compare with a reference, without writing anything; see `export_run`."""
     normalisation, spec = run.record.normalisation, run.input
     quantizer = quantizer_of(run, data, pixels=pixels, tell=tell)
     choice = quantized(run, data, quantizer, method, tell=tell)
@@ -142,17 +156,28 @@ def build(
         scale_um=run.scale_um,
         sigma_factor=run.sigma_factor,
     )
-    run, outputs = _with_sigma_factors(run, network, outputs, data.validation, mirrors)
     tell(f"measuring on {len(data.test.images)} images of {len(data.test_specimens)} new specimens")
-    trained = float_predictions(run, data.test.images, mirrors)
+    fitted, outputs = _with_sigma_factors(reference, network, outputs, data.validation, mirrors)
+    compared = float_predictions(fitted, data.test.images, mirrors)
     shipped = file_predictions(network, outputs, data.test.images)
-    parity = measure_parity(data.test.offsets_um, trained, shipped, run.record.optics.dof_um)
-    parity = parity.model_copy(update={"accepted_losses": losses(parity)})
-    float_figures, file_figures = (_figures(run, data, each.offsets_um) for each in (trained, shipped))
+    parity = measure_parity(data.test.offsets_um, compared, shipped, run.record.optics.dof_um)
+    lost = losses(parity)
+    own: dict[str, Any] = {}
+    if reference is not run:
+        tell(f"compared with the float network of {reference.folder}, before it learnt with rounding")
+        parity = parity.model_copy(update={"before_rounding_sha256": reference.weights_sha256})
+        own_um = float_predictions(run, data.test.images, mirrors).offsets_um
+        own = {"own_float": _figures(run, data, own_um)}
+    elif run.recipe.quantization_aware:
+        lost = (_UNCOMPARED, *lost)
+    parity = parity.model_copy(update={"accepted_losses": lost})
+    float_figures, file_figures = (_figures(run, data, each.offsets_um) for each in (compared, shipped))
     card = _card(run, flatbuffer, network.input_dtype, outputs, out.stem, method, file_figures, parity)
     card = card.model_copy(update={"mirrors": mirrors})
     figures = {
         "float": float_figures,
+        "float_run": str(reference.folder),
+        **own,
         "file": file_figures,
         "parity": parity.model_dump(mode="json"),
         "composition": asdict(composition(operators_of(flatbuffer))),
@@ -212,7 +237,7 @@ def quantized(
 def _with_sigma_factors(
     run: Run, network: Network, outputs: OutputSpec, validation: Samples, mirrors: int
 ) -> tuple[Run, OutputSpec]:
-    """Fit the factors of deviations to what is said, over mirror images, of what the run was validated with.
+    """Fit the factors of deviations to what is said, over mirror images, of validation.
 
     Both the float network's and the file's own: the run's is for single images. It stays where the stacks
     lack validation.
@@ -228,6 +253,13 @@ def _with_sigma_factors(
     record = run.record.model_copy(update={"sigma_factor": run.sigma_factor * more[0]})
     fitted = outputs.model_copy(update={"sigma_factor": outputs.sigma_factor * more[1]})
     return Run(run.folder, run.network, record), fitted
+
+
+def _advice(run: Run) -> str:
+    more = f"learn with rounding ('wormfocus train --from {run.folder} --quantization-aware ...')"
+    if run.recipe.quantization_aware:
+        more = "learn with rounding for longer, from the run before"
+    return f"try another --quantization, {more}, or insist with --allow-loss"
 
 
 def _figures(run: Run, data: ExportData, predicted_um: NDArray[np.float64]) -> dict[str, Any]:

@@ -210,13 +210,19 @@ def _quality(card: FocusCard) -> list[str]:
         "",
         "*Wrong sign* counts images more than one depth of field out of focus.",
         "",
-        f"Against the float network it was made from: MAE {parity.file_mae_um:.{digits}f} um here, "
+        f"Against the float network {_compared(parity)}: MAE {parity.file_mae_um:.{digits}f} um here, "
         f"{parity.float_mae_um:.{digits}f} um there, ratio {parity.ratio:.3f}; the two predictions differ by "
         f"{parity.mean_abs_difference_um:.{digits}f} um on average.",
         *_parity_rows(parity, digits),
         "",
         *(f"**Exported although** {card.quantization} has {loss}.\n" for loss in parity.accepted_losses),
     ]
+
+
+def _compared(parity: Parity) -> str:
+    if parity.before_rounding_sha256 is None:
+        return "it was made from"
+    return f"before it learnt with the rounding of int8 (weights `{parity.before_rounding_sha256[:16]}`)"
 
 
 def _named(figures: Mapping[str, Any]) -> str:

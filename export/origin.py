@@ -15,7 +15,7 @@ from hw.config import RigConfig
 from training.labelled import LabelledStack, specimen_of
 from training.prepared import VIEWS, Prepared
 from training.run import Run
-from training.transfer import FINE_TUNED
+from training.transfer import FINE_TUNED, ROUNDED
 
 __all__ = ["Source", "ancestor_records", "commands", "named_range", "round_up", "sources"]
 
@@ -127,8 +127,10 @@ def commands(
             f"SHA-256 {ancestor.weights_sha256[:16]}"
         )
         if ancestor.role == "weights":
-            usual = recipe.name == ancestor.recipe.removesuffix(FINE_TUNED) + FINE_TUNED
+            mark = ROUNDED if recipe.quantization_aware else FINE_TUNED
+            usual = recipe.name == ancestor.recipe.removesuffix(mark) + mark
             taken = "--from PARENT" if usual else f"{taken} --from PARENT"
+            taken += " --quantization-aware" if recipe.quantization_aware else ""
             taken += f" --freeze {recipe.freeze}" if recipe.freeze else ""
     mirrors = "" if card.mirrors == 1 else f" --mirrors {card.mirrors}"
     # Only a network that normalises takes uint8: other files have float borders.

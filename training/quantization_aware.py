@@ -34,6 +34,8 @@ from training.run import normalised
 __all__ = ["ObservedRanges", "RoundedNetwork", "check_recipe"]
 
 _BATCH = 32
+# Between two observations, each of which costs as much as a few of them.
+_STEPS = 50
 
 # Float in the file: their int8 kernels are slow, or they span more than eight bits.
 _FLOAT = (
@@ -63,7 +65,7 @@ def check_recipe(recipe: Recipe) -> None:
     Raises
     ------
     ConfigError
-        It starts from nothing, is not in single precision, or levels each image.
+        It starts from no run, is not in single precision, or levels each image.
     """
     if not recipe.quantization_aware:
         return
@@ -71,6 +73,11 @@ def check_recipe(recipe: Recipe) -> None:
         raise ConfigError(
             "quantization_aware: rounds what has been learnt already; name the run to start from "
             "('train --from RUN', or 'weights' in the recipe), or leave 'quantization_aware' out"
+        )
+    if recipe.weights.is_file():
+        raise ConfigError(
+            f"quantization_aware: {recipe.weights} is a file of weights, and an export is compared with "
+            "the run that was started from; name a run's folder"
         )
     if recipe.precision != "32-true":
         raise ConfigError(
@@ -151,10 +158,12 @@ class RoundedNetwork(nn.Module):
 
 
 class ObservedRanges(pl.Callback):
-    """Observes the ranges anew before every epoch.
+    """Observes the ranges anew every few steps, and before every validation.
 
     An export takes the extremes that the weights of its day give, whatever was learnt with. Ranges that were
-    parameters would be thrown away; these follow the weights, so that rounding stays what the file's is.
+    parameters would be thrown away; these follow the weights, so that rounding stays what the file's is. What
+    is validated are averaged weights, which have ranges of their own: averaged ranges would be those of no
+    network. Comes after the averaging, which puts those weights in place.
 
     Parameters
     ----------
@@ -166,14 +175,24 @@ class ObservedRanges(pl.Callback):
         self._images = images
         self._normalisation = normalisation
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Observe, without dropout."""
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Observe where it is time to, without dropout."""
+        if batch_idx % _STEPS == 0:
+            pl_module.eval()
+            self._observe(pl_module)
+            pl_module.train()
+
+    def on_validation_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Observe the weights that are validated."""
+        self._observe(pl_module)
+
+    def _observe(self, pl_module: pl.LightningModule) -> None:
         rounded = pl_module.rounded
         assert isinstance(rounded, RoundedNetwork)
         batches = (batch.to(pl_module.device) for batch in self._images.split(_BATCH))
-        pl_module.eval()
         rounded.observe([normalised(batch, self._normalisation) for batch in batches])
-        pl_module.train()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The folder of a training run: what was trained, on what, and the best weights."""
 
 import csv
+import hashlib
 import json
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -149,6 +150,11 @@ class Run:
     def fingerprint(self) -> str:
         """SHA-256 over names, sizes and labels of all stacks."""
         return self.record.fingerprint
+
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 of its file of weights."""
+        return hashlib.sha256((self.folder / WEIGHTS).read_bytes()).hexdigest()
 
     @property
     def fingerprints(self) -> frozenset[str]:

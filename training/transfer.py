@@ -1,15 +1,15 @@
 """Learning from finished runs: as a start (fine-tuning, paper 4), or as teachers."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hw.errors import ConfigError
 from training.recipe import Recipe
-from training.run import WEIGHTS, Ancestor, Run, load_run
+from training.run import Ancestor, Run, load_run
 
 __all__ = [
     "FINE_TUNED",
+    "ROUNDED",
     "ancestors_of",
     "check_unseen",
     "fine_tuning",
@@ -20,8 +20,9 @@ __all__ = [
 
 FINE_TUNED = "_fine_tuned"
 """What `fine_tuning` adds to the name of a recipe."""
+ROUNDED = "_quantization_aware"
+"""What `quantization_aware` adds to it."""
 
-_ROUNDED = "_quantization_aware"
 _SMALLER = 10
 _NAMED = 5
 # What the weights of a run mean something with, and nothing else with.
@@ -62,7 +63,8 @@ def fine_tuning(parent: Recipe, folder: Path) -> Recipe:
 def quantization_aware(parent: Recipe, folder: Path) -> Recipe:
     """Return the recipe that makes a run fit for static int8: as `fine_tuning`, on the run's own specimens.
 
-    Those are divided as they were for the run, so that the ones to test on are still new.
+    Those are divided as they were for the run, so that the ones to test on are still new. It has the minutes
+    that the run had: a tenth of them would be a twentieth of the images, too few (benchmarks/README.md).
 
     Parameters
     ----------
@@ -71,9 +73,10 @@ def quantization_aware(parent: Recipe, folder: Path) -> Recipe:
     """
     return fine_tuning(parent, folder).model_copy(
         update={
-            "name": parent.name.removesuffix(_ROUNDED) + _ROUNDED,
+            "name": parent.name.removesuffix(ROUNDED) + ROUNDED,
             "quantization_aware": True,
             "precision": "32-true",
+            "max_minutes": parent.max_minutes,
             "split": parent.split,
         }
     )
@@ -173,7 +176,7 @@ def _ancestor(run: Run, role: str) -> Ancestor:
             "seed": run.recipe.seed,
             "fingerprint": run.fingerprint,
             "earlier": sorted({data for old in run.record.ancestors for data in old.fingerprints}),
-            "weights_sha256": hashlib.sha256((run.folder / WEIGHTS).read_bytes()).hexdigest(),
+            "weights_sha256": run.weights_sha256,
             "trained": sorted(run.trained),
             "validated": sorted(run.learnt - run.trained),
         }

@@ -63,6 +63,13 @@ def export(
             help="Write it even where it is much worse than the float network; its card says so.",
         ),
     ] = False,
+    parent: Annotated[
+        Path | None,
+        typer.Option(
+            help="Of a run that learnt with rounding: the run that it started from, with whose float network "
+            "the file is compared; where it was when absent."
+        ),
+    ] = None,
     cache: Cache = None,
     json_file: JsonFile = None,
 ) -> None:
@@ -83,6 +90,7 @@ def export(
         mirrors=mirrors,
         pixels=pixels,
         allow_loss=allow_loss,
+        parent=parent,
         cache=cache,
     )
     file, parity = figures["file"], figures["parity"]
@@ -90,7 +98,8 @@ def export(
     print(
         f"{out}: {len(bundle.flatbuffer) / 1e6:.2f} MB, MAE {file['mae_um']:.1f} um "
         f"({file['mae_steps']:.2f} steps), wrong sign {'-' if wrong is None else f'{wrong:.2%}'}, "
-        f"{parity['ratio']:.3f} times the float network's error"
+        f"{parity['ratio']:.3f} times the error of the float network"
+        + ("" if parity["before_rounding_sha256"] is None else f" of {figures['float_run']}")
         + (
             ""
             if factor is None

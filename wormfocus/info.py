@@ -73,9 +73,13 @@ def _rows(bundle: "Bundle") -> list[tuple[str, str]]:
                 f"({figures['n']} images of {figures.get('specimens', '?')} unseen specimens)",
             )
         )
+    before = "" if parity.before_rounding_sha256 is None else " before it learnt with rounding"
     return [
         *rows,
-        ("to float", f"{parity.ratio:.3f} times the float network's error ({parity.float_mae_um:.1f} um)"),
+        (
+            "to float",
+            f"{parity.ratio:.3f} times the error of the float network{before} ({parity.float_mae_um:.1f} um)",
+        ),
         *(("accepted", loss) for loss in parity.accepted_losses),
         ("made", f"{card.created.isoformat()}, " + ", ".join(f"{k} {v}" for k, v in card.versions.items())),
         ("sha256", card.flatbuffer_sha256),

@@ -141,7 +141,10 @@ class TrainingRecord(CardPart):
 
 
 class Parity(CardPart):
-    """How the file compares with the float network it was made from, on the same held-out images."""
+    """How the file compares with a float network, on the same held-out images.
+
+    That is the one it was made from, or, where that learnt with the rounding of int8, the one before.
+    """
 
     n: PositiveInt
     float_mae_um: NonNegative = Field(description="Mean absolute error of the float network, um.")
@@ -160,6 +163,10 @@ class Parity(CardPart):
         "overconfident ones; None for a network that tells no deviation.",
     )
     file_sigma_factor: NonNegative | None = None
+    before_rounding_sha256: Sha256 | None = Field(
+        None,
+        description="Of the float network's weights, where that is the one before learning with rounding.",
+    )
     accepted_losses: tuple[str, ...] = Field(
         (), description="What an export would have been refused for, had loss not been allowed."
     )

@@ -1,6 +1,7 @@
 """Fine-tuning with the rounding of static int8: what is rounded, what is kept, and that it resumes."""
 
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from training.labelled import collect
 from training.prepared import prepare
 from training.quantization_aware import RoundedNetwork, check_recipe
 from training.run import load_run, normalised
+from training.sitting import training_images
 from training.split import rows_of
 from training.transfer import quantization_aware
 
@@ -119,6 +121,8 @@ def test_a_run_ends_with_plain_weights_and_its_own_statistics(parent, stacks, tm
         kept = "running" in name or name.endswith("num_batches_tracked")
         assert torch.equal(value, before[name]) == kept, name
     assert run.recipe.name == "tiny_quantization_aware"
+    timed = parent.recipe.model_copy(update={"max_minutes": 11.0})
+    assert quantization_aware(timed, parent.folder).max_minutes == 11.0
     # On the specimens of the run, divided as they were.
     assert run.split == parent.split
     assert not any("measured anew" in line for line in lines)
@@ -137,15 +141,39 @@ def test_a_resumed_run_ends_as_an_uninterrupted_one(parent, stacks, tmp_path, ca
     assert torch.equal(ours["rounded.ranges"], others["rounded.ranges"])
 
 
+def test_what_is_validated_has_ranges_of_its_own(parent, stacks, tmp_path, cache, monkeypatch):
+    observed = []
+    monkeypatch.setattr(
+        RoundedNetwork,
+        "observe",
+        lambda self, batches, real=RoundedNetwork.observe: observed.append(real(self, batches)),
+    )
+    monkeypatch.setattr("training.quantization_aware._STEPS", 2)
+    run = train(tuned(parent), [stacks], tmp_path, cache=cache, tell=quiet)
+    # Two epochs of four steps, and the end of each.
+    assert len(observed) == 2 * (2 + 1)
+    monkeypatch.undo()
+    data = prepare(
+        collect([stacks], quiet), parent.input, cache, margin_px=parent.recipe.jitter_px, full=True
+    )
+    state = read_checkpoint(tmp_path / LAST)["state_dict"]
+    averaged = {n.removeprefix("network."): v for n, v in state.items() if n.startswith("network.")}
+    run.network.load_state_dict(averaged)
+    rounded = RoundedNetwork(run.network.eval())
+    shown = training_images(data, rows_of(data.specimens, data.specimen, run.split["train"]), 256)
+    rounded.observe([normalised(torch.from_numpy(shown).permute(0, 3, 1, 2), run.record.normalisation)])
+    assert state["rounded.ranges"].numpy() == pytest.approx(rounded.ranges.numpy(), rel=1e-5, abs=1e-5)
+
+
 def uneven(network):
     """The same network in float, some channels of whose last features take nearly all of their range."""
     into, block = network.stages[-2], network.stages[-1]
     with torch.no_grad():
         for norm in (into[1], block.second[1]):
-            norm.weight[:4] *= 25
-            norm.bias[:4] *= 25
-        block.first[0].weight[:, :4] /= 25
-        network.head.weight[:, :4] /= 25
+            norm.weight[:4] *= 40
+            norm.bias[:4] *= 40
+        block.first[0].weight[:, :4] /= 40
+        network.head.weight[:, :4] /= 40
     return network
 
 
@@ -158,7 +186,8 @@ def test_learning_with_rounding_wins_back_what_rounding_costs(parent, stacks, tm
     data = prepare(
         collect([stacks], quiet), parent.input, cache, margin_px=parent.recipe.jitter_px, full=True
     )
-    rows = rows_of(data.specimens, data.specimen, parent.split["validation"])
+    # Of all specimens: what rounding does to few images is a matter of luck.
+    rows = rows_of(data.specimens, data.specimen, data.specimens)
     images = torch.from_numpy(np.stack([data.centred(int(row)) for row in rows])).permute(0, 3, 1, 2)
     images = normalised(images, parent.record.normalisation)
 
@@ -174,12 +203,12 @@ def test_learning_with_rounding_wins_back_what_rounding_costs(parent, stacks, tm
     assert mae_um(network, rounded=False) == pytest.approx(plain_um, rel=1e-3)
     lost = mae_um(network, rounded=True) / plain_um
     recipe = quantization_aware(parent.recipe, worse).model_copy(
-        update={"samples": 960, "epoch_samples": 320, "learning_rate": 1e-3}
+        update={"samples": 1920, "epoch_samples": 320, "learning_rate": 1e-3}
     )
     run = train(recipe, [stacks], tmp_path / "run", cache=cache, tell=quiet)
     left = mae_um(run.network, rounded=True) / plain_um
-    # 1.25 and 1.00 times the float network's error, when this was written.
-    assert lost > 1.1
+    # 1.83 and 1.13 times the float network's error, when this was written.
+    assert lost > 1.3
     assert left < 1 + (lost - 1) / 2
 
 
@@ -187,6 +216,7 @@ def test_learning_with_rounding_wins_back_what_rounding_costs(parent, stacks, tm
     ("change", "message"),
     [
         ({"weights": None}, "rounds what has been learnt already; name the run to start from"),
+        ({"weights": Path(__file__)}, "is a file of weights, .*; name a run's folder"),
         ({"precision": "bf16-mixed"}, "too fine for precision 'bf16-mixed'; set precision: 32-true"),
         ({"levels": "z_score"}, "levels 'z_score' are not for static-int8"),
     ],
