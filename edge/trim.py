@@ -30,6 +30,8 @@ ERROR_DOF = 0.25
 # Standard deviation of the logarithm of one frame's F5 about its curve. Frames of one place agree to 0.01; a
 # worm that bends between the places does not, nor need its contrast be highest just where it is in focus.
 SCATTER = 0.1
+# Where contrast changes by more than this, more than focus changes it, and frames scatter as much more.
+USUAL_CHANGE = 0.2
 # Older comparisons count less: a network's error changes as the worm bends and turns, and the next worm under
 # the same lens is another specimen.
 MEMORY_S = 60.0
@@ -154,8 +156,9 @@ class ContrastTrim:
         if np.abs(_without(terms, values)).max() > LARGEST_STRAY or np.ptp(values) > LARGEST_CHANGE:
             return
         kept = math.exp((self._learnt_s - now) / MEMORY_S)
-        self._information = kept * self._information + terms.T @ terms / SCATTER**2
-        self._vector = kept * self._vector + terms.T @ values / SCATTER**2
+        scatter = SCATTER * max(1.0, float(np.ptp(values)) / USUAL_CHANGE)
+        self._information = kept * self._information + terms.T @ terms / scatter**2
+        self._vector = kept * self._vector + terms.T @ values / scatter**2
         self._count, self._learnt_s = self._count + 1, now
         slope, curvature = np.linalg.solve(
             self._information + self._prior, self._vector + self._prior @ self._expected

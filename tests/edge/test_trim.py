@@ -84,6 +84,16 @@ def test_a_comparison_that_saw_something_else_happen_is_left_out(disturbed):
     assert trim.offset_um == before
 
 
+def test_where_contrast_changes_more_than_by_focus_a_comparison_counts_less():
+    def trimmed_um(change: float) -> float:
+        trim = ContrastTrim(DOF_UM, HALF_UM, 10.0)
+        compare(trim, lambda t, x: 40.0 * math.exp(change * x / (2 * HALF_UM)), 0.0)
+        return trim.offset_um
+
+    small_um, large_um = trimmed_um(0.15), trimmed_um(0.6)
+    assert 0 < small_um < large_um < 1.5 * small_um
+
+
 def test_a_dark_window_ends_a_comparison():
     trim = ContrastTrim(DOF_UM, HALF_UM, 10.0)
     trim.begin(0.0, 0.0, 1.0)
