@@ -4,8 +4,7 @@
 
 Every seed of the simulated reference rig is focused for 30 s with a comparison every 3 s. From each
 comparison, a parabola of the logarithm of F5 over the lens position, in depths of field, gives `slope` and
-`curvature`, and the true focus gives `error`, what the network missed; `frames` are time, lens position from
-where the network put focus, and logarithm of F5. Then all comparisons are shown to
+`curvature`, and the true focus gives `error`, what the network missed. Then all comparisons are shown to
 `edge.trim.ContrastTrim` again, with several expectations of how frames scatter and how networks err: the trim
 after each comparison is compared with the error at the next, so that none can have seen what it is judged on.
 """
@@ -145,7 +144,6 @@ def told(compared: Compared, dof_um: float) -> Row:
         "curvature": float(fit[1]),
         "residual": float(residual.std()),
         "usable": bool(np.abs(residual).max() <= edge.trim.LARGEST_STRAY),
-        "frames": np.round(np.column_stack([t - t[0], u, values]), 5).tolist(),
     }
 
 
