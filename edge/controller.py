@@ -11,10 +11,9 @@ from typing import Protocol
 
 from edge.decision import Action, AxisReading, Decision, State
 from edge.plane import PlaneFilter
-from edge.scan import Scan, scan_positions
+from edge.scan import Exposed, Scan, exposed_since, scan_positions
 from edge.trim import ContrastTrim
 from hw.config import RigConfig
-from hw.frame import Frame
 
 __all__ = ["Controller", "Observation", "OffsetPrediction"]
 
@@ -126,13 +125,10 @@ class Controller:
         """How much of `plane_um` is the network's constant error, found by contrast, um."""
         return self._trim.offset_um
 
-    def wants_sharpness(self, frame: Frame | Observation, axis: AxisReading) -> bool:
+    def wants_sharpness(self, frame: Exposed, axis: AxisReading) -> bool:
         """Whether a frame's sharpness would be used: only once the lens rests where it was sent to look."""
-        if frame.lens_moving or axis.moving:
-            return False
-        if self._scan is not None:
-            return frame.exposure_start_s >= self._scan_command_s
-        return self._trim.takes(frame.exposure_start_s)
+        since_s = self._scan_command_s if self._scan is not None else self._trim.command_s
+        return since_s is not None and not axis.moving and exposed_since(frame, since_s)
 
     def start(self, now: float) -> None:
         """Enable the controller at time `now` in seconds. Enabled is not locked."""
@@ -240,7 +236,7 @@ class Controller:
         if abs(plane_um - seen.lens_steps * self._um_per_step) > UNLOCK_RATIO * self._lock_um:
             trim.end(now)
             return None
-        if seen.sharpness is not None and self.wants_sharpness(seen, axis):
+        if settled and seen.sharpness is not None:
             trim.record(seen.exposure_start_s, seen.lens_steps * self._um_per_step, seen.sharpness, now)
         if trim.target_um is None:
             return None

@@ -3,13 +3,24 @@
 import math
 import statistics
 from collections.abc import Sequence
+from typing import Protocol
 
-from hw.frame import Frame
-
-__all__ = ["Scan", "exposed_since", "scan_positions"]
+__all__ = ["Exposed", "Scan", "exposed_since", "scan_positions"]
 
 
-def exposed_since(frame: Frame, t: float) -> bool:
+class Exposed(Protocol):
+    """What is needed of a frame, or of what is known of one."""
+
+    @property
+    def exposure_start_s(self) -> float:
+        """When its exposure began, seconds on the rig's clock."""
+
+    @property
+    def lens_moving(self) -> bool:
+        """Whether the lens was moving or settling during the exposure."""
+
+
+def exposed_since(frame: Exposed, t: float) -> bool:
     """Whether a frame was exposed after time `t` in seconds with the lens standing still."""
     return frame.exposure_start_s >= t and not frame.lens_moving
 

@@ -27,8 +27,8 @@ FIRST_EVERY_S = 1.0
 CURVE_DOF = 1.4
 CURVATURE_SPREAD = 0.5
 ERROR_DOF = 0.25
-# Standard deviation of the logarithm of one frame's F5 about its curve. Frames of one place agree to 0.01; a
-# worm that bends between the places does not, nor need its contrast be highest just where it is in focus.
+# Standard deviation of the logarithm of one frame's F5 about its curve. Frames lie within 0.02 of their own
+# parabola; but a worm bends between the places, nor need its contrast be highest just where it is in focus.
 SCATTER = 0.1
 # Where contrast changes by more than this, more than focus changes it, and frames scatter as much more.
 USUAL_CHANGE = 0.2
@@ -99,9 +99,10 @@ class ContrastTrim:
         """Whether a comparison is in progress."""
         return self._comparison is not None
 
-    def takes(self, exposure_start_s: float) -> bool:
-        """Whether a comparison waits for a frame exposed then, the lens being at rest."""
-        return self._comparison is not None and exposure_start_s >= self._comparison.command_s
+    @property
+    def command_s(self) -> float | None:
+        """When the comparison in progress last told the lens to move, s; None between comparisons."""
+        return None if self._comparison is None else self._comparison.command_s
 
     @property
     def target_um(self) -> float | None:
@@ -130,7 +131,7 @@ class ContrastTrim:
     def record(self, exposure_start_s: float, lens_um: float, sharpness: float, now: float) -> None:
         """Take in a frame exposed with the lens at rest; frames of before the last move are left out."""
         comparison = self._comparison
-        if comparison is None or not self.takes(exposure_start_s):
+        if comparison is None or exposure_start_s < comparison.command_s:
             return
         if not sharpness > 0:
             self.end(now)
