@@ -181,7 +181,7 @@ class WormTracker:
         self._touched = None
         if worm is None:
             return self._unsighted()
-        return Sighting(worm.box, worm.centre_px, "tracked", worm.score, self._follow(worm))
+        return self._follow(worm)
 
     def _first(self, objects: list[WormLike], shape: tuple[int, ...], scale: float) -> WormLike | None:
         """Return the most worm-like object near the middle, where a worm is put to be followed."""
@@ -269,7 +269,7 @@ class WormTracker:
             o is not worm and _area_um2(o) > _SMALL_SHARE * self._area_um2 for o in objects
         ):
             return None
-        return Sighting(worm.box, worm.centre_px, "tracked", worm.score, self._follow(worm))
+        return self._follow(worm)
 
     def _carried_on(self, last: Sighting) -> Sighting:
         """Say where the worm is by its velocity."""
@@ -359,8 +359,8 @@ class WormTracker:
             and (worm is None or math.dist(o.centre_px, worm.centre_px) > own)
         ]
 
-    def _follow(self, worm: WormLike) -> str:
-        """Take the sighting over and say how it came about."""
+    def _follow(self, worm: WormLike) -> Sighting:
+        """Take over where the worm is, and say how it was found."""
         previous, elapsed_s = self._centre, self._elapsed_s
         area = _area_um2(worm)
         if previous is None:
@@ -385,7 +385,7 @@ class WormTracker:
         weight = _VELOCITY_WEIGHT if previous is not None else 1.0
         self._likeness += weight * (worm.score - self._likeness)
         self._centre, self._elapsed_s, self._missed = worm.centre_px, 0.0, 0
-        return reason
+        return Sighting(worm.box, worm.centre_px, "tracked", worm.score, reason)
 
     def _unsighted(self) -> Sighting:
         self._missed += 1
