@@ -299,8 +299,9 @@ def test_looks_now_and_then_while_nothing_is_near(sparing: WormTracker) -> None:
     assert looked == [frame % round(TrackingConfig().look_every_s / PERIOD_S) == 0 for frame in range(24)]
 
 
-def parts_looked_at(sparing: WormTracker, monkeypatch: pytest.MonkeyPatch) -> list[Box | None]:
-    """Fill the list that this returns with the part of the frame at every look; None for the whole."""
+@pytest.fixture
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[Box | None]:
+    """The part of the frame at every look, as they come; None for the whole."""
     looks: list[Box | None] = []
     detect = Detector.detect
 
@@ -313,9 +314,8 @@ def parts_looked_at(sparing: WormTracker, monkeypatch: pytest.MonkeyPatch) -> li
 
 
 def test_the_whole_frame_is_looked_at_once_a_second_and_else_the_worm(
-    sparing: WormTracker, monkeypatch: pytest.MonkeyPatch
+    sparing: WormTracker, looks: list[Box | None]
 ) -> None:
-    looks = parts_looked_at(sparing, monkeypatch)
     far_away = DrawnWorm(900, 650, heading=0.2)
     for frame in range(24):
         worm = crawl(frame, (150.0, 150.0))
@@ -324,20 +324,14 @@ def test_the_whole_frame_is_looked_at_once_a_second_and_else_the_worm(
     assert all(around.width < WIDTH / 2 for around in looks if around is not None)
 
 
-def test_looks_at_every_whole_frame_with_another_near(
-    sparing: WormTracker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looks = parts_looked_at(sparing, monkeypatch)
+def test_looks_at_every_whole_frame_with_another_near(sparing: WormTracker, looks: list[Box | None]) -> None:
     other = DrawnWorm(620, 400, heading=1.5)
     for frame in range(12):
         sparing.track(draw([crawl(frame), other], seed=frame))
     assert looks == [None] * 12
 
 
-def test_another_that_appears_is_seen_within_a_second(
-    sparing: WormTracker, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looks = parts_looked_at(sparing, monkeypatch)
+def test_another_that_appears_is_seen_within_a_second(sparing: WormTracker, looks: list[Box | None]) -> None:
     other = DrawnWorm(620, 400, heading=1.5)
     for frame in range(24):
         sparing.track(draw([crawl(frame), other] if frame else [crawl(0)], seed=frame))

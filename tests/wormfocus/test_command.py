@@ -151,17 +151,7 @@ def test_an_unknown_rig_is_bad_input(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_a_device_for_a_rig_without_a_worm_is_bad_input(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [
-        "simulate",
-        "--rig",
-        "beads_sim",
-        "-n",
-        "1",
-        "--device",
-        "cuda",
-        "--out",
-        str(tmp_path / "s"),
-    ]
+    arguments = ["simulate", "--rig", "beads_sim", "--device", "cuda", "--out", str(tmp_path / "s")]
     assert main(arguments) == 2
     assert "rig 'beads_sim' shows beads; leave --device out" in one_line(capsys)
     assert not (tmp_path / "s").exists()
