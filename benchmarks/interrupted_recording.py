@@ -21,13 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from methods.report import print_rows, write_report
+from methods.rig_files import write_rig
 
 from calibration.dataset import MANIFEST, read_dataset, require_dataset
 from calibration.dataset_check import check_stacks
 from calibration.stack import ZStack, read_stack, write_stack
-from hw.config import load_rig
 from hw.errors import StackError
 from wormfocus.command import main as wormfocus
 
@@ -36,13 +35,13 @@ PRELOADED = ["wormfocus.stack", "calibration.campaign", "hw.simulation.rig", "hw
 
 def small_rig(folder: Path) -> list[str]:
     """Write the reference rig with a field of 300 by 220 um, lit from one direction; returns its options."""
-    data = load_rig("worm_tracker_sim").model_dump(mode="json", exclude_none=True)
-    data["name"] = "small"
-    data["camera"] |= {"width_px": 96, "height_px": 72}
-    data["optics"]["um_per_px"] = 3.1
-    data["simulation"]["optics"] |= {"grid_px": 1, "source_points": 1, "source_points_per_mm": 0}
-    path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+    changes = {
+        "name": "small",
+        "camera": {"width_px": 96, "height_px": 72},
+        "optics": {"um_per_px": 3.1},
+        "simulation": {"optics": {"grid_px": 1, "source_points": 1, "source_points_per_mm": 0}},
+    }
+    path = write_rig(folder / "small.yaml", "worm_tracker_sim", changes)
     return ["--rig", str(path), "--span-um", "800", "--step-um", "400", "--settle-s", "0.03"]
 
 

@@ -15,8 +15,8 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import yaml
 from methods.report import Row, print_rows, write_report
+from methods.rig_files import write_rig
 
 from hw.config import load_rig
 
@@ -58,14 +58,15 @@ def simulated_stack(folder: Path) -> Path:
 
 def rig_file(path: Path, tracking: dict[str, float]) -> Path:
     """Write the rig that replays the stack and follows its worm."""
-    like, rig = load_rig("worm_tracker_sim"), load_rig("replay").model_dump(mode="json")
-    rig["name"] = "replayed_worm"
-    rig["optics"] = like.optics.model_dump(mode="json")
-    rig["camera"] |= {"width_px": like.camera.width_px, "height_px": like.camera.height_px}
-    rig["tracking"] |= {"follow": True, **tracking}
-    rig["replay"]["scale_from_stack"] = False
-    path.write_text(yaml.safe_dump(rig, sort_keys=False), encoding="utf-8")
-    return path
+    like = load_rig("worm_tracker_sim")
+    changes = {
+        "name": "replayed_worm",
+        "optics": like.optics.model_dump(mode="json"),
+        "camera": {"width_px": like.camera.width_px, "height_px": like.camera.height_px},
+        "tracking": {"follow": True, **tracking},
+        "replay": {"scale_from_stack": False},
+    }
+    return write_rig(path, "replay", changes)
 
 
 def stage_means(rig: Path, stack: Path, bundle: str, seconds: float, report: Path) -> dict[str, float]:

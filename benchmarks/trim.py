@@ -18,8 +18,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import yaml
 from methods.report import Row, print_rows, write_report
+from methods.rig_files import write_rig
 from numpy.typing import NDArray
 
 import edge.trim
@@ -70,8 +70,9 @@ def main() -> None:
     options = parser.parse_args()
     dof_um = load_rig(options.rig).optics.dof_um
     with TemporaryDirectory() as folder, ProcessPoolExecutor(options.workers) as pool:
-        rig = str(often_comparing(options.rig, Path(folder)))
-        jobs = [(rig, options.bundle, seed) for seed in range(options.seeds)]
+        often = {"control": {"trim_every_s": EVERY_S}}
+        rig = write_rig(Path(folder) / "often_comparing.yaml", options.rig, often)
+        jobs = [(str(rig), options.bundle, seed) for seed in range(options.seeds)]
         found = dict(enumerate(pool.map(focused, jobs)))
     rows = [
         {"case": f"seed {seed}, comparison {place}", **told(compared, dof_um)}
@@ -178,15 +179,6 @@ def judge(name: str, expected: dict[str, float], found: dict[int, list[Compared]
 def rms(values: list[float]) -> float:
     """Root of the mean square."""
     return float(np.sqrt(np.mean(np.square(values))))
-
-
-def often_comparing(rig: str, folder: Path) -> Path:
-    """Write the rig file with the study's time between comparisons."""
-    values = load_rig(rig).model_dump(mode="json")
-    values["control"]["trim_every_s"] = EVERY_S
-    path = folder / "often_comparing.yaml"
-    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-    return path
 
 
 if __name__ == "__main__":
